@@ -1,0 +1,1 @@
+"""Files of the field -> windows of DNA and signal."""

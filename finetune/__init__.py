@@ -1,0 +1,1 @@
+"""Data and a recipe -> a trained checkpoint with its provenance."""

@@ -1,0 +1,1 @@
+"""The published models: registry, model cards, publishing."""
