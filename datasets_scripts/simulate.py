@@ -1,16 +1,16 @@
 """A small genome with a regulatory grammar: what `chromhub demo` learns from, and the tests' source of known truth.
 
 The grammar. Sites lie about 2 kb apart in a background of varying GC. A site is a cluster of instances, each sampled
-from a real JASPAR matrix: two to five general motifs, which every cell type reads, or two to five of the motifs that one
-cell type alone reads, or a decoy: one lone instance. An instance adds energy to the bases around it in the cell types
-that read it,
+from a real JASPAR matrix: two to five general motifs, which every cell type reads, or two to five of the motifs that
+one cell type alone reads, or a decoy: one lone instance. An instance adds energy to the bases around it in the cell
+types that read it,
 
     energy(x) = sum over instances of strength * exp(-(x - centre)^2 / (2 * 60^2)),
     openness(x) = energy^4 / (energy^4 + 1.4^4),
 
-where strength is its score over the best score of its matrix. So motifs act together: a lone one opens a base by a fifth
-at most, two perfect neighbours by four fifths. Insertions are Poisson counts per bp, at a rate that is openness plus a
-flat background, scaled to the stated depth.
+where strength is its score over the best score of its matrix. So motifs act together: a lone one opens a base by a
+fifth at most, two perfect neighbours by four fifths. Insertions are Poisson counts per bp, at a rate that is openness
+plus a flat background, scaled to the stated depth.
 """
 
 import json
