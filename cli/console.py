@@ -10,6 +10,7 @@ from collections.abc import Callable
 from typing import Any
 
 import typer
+from huggingface_hub.errors import StrictDataclassError
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
@@ -39,7 +40,7 @@ def command(group: typer.Typer = app, name: str | None = None) -> Callable:
             except KeyboardInterrupt:
                 err.print("[yellow]interrupted[/]: nothing was left half-written")
                 raise typer.Exit(130) from None
-            except (ValueError, OSError) as error:
+            except (ValueError, OSError, StrictDataclassError) as error:
                 if os.environ.get("CHROMHUB_TRACEBACK") == "1":
                     raise
                 err.print("error: " + " ".join(str(error).split()), style="red", markup=False, soft_wrap=True)

@@ -136,7 +136,8 @@ class AtacConfig(PreTrainedConfig):
         core: `DilatedCoreConfig` as a dictionary with its `type`.
 
     Raises:
-        ValueError: a length does not fit the grid, an unknown `type` or key, a wrong type (as a subclass).
+        ValueError: an unknown `type` or key of `stem` or `core`.
+        StrictDataclassError: a field of another type, or fields that do not fit each other.
     """
 
     model_type = "chromhub-atac"

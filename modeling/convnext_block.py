@@ -23,7 +23,8 @@ class GlobalResponseNorm(nn.Module):
         """Map (B, L, H) to (B, L, H)."""
         norm = torch.linalg.vector_norm(hidden, dim=1, keepdim=True)  # (B, 1, H), over the window
         share = norm / (norm.mean(dim=-1, keepdim=True) + self.eps)
-        return self.gamma * (hidden * share) + self.beta + hidden
+        # gamma * (hidden * share) + beta + hidden, in one pass over memory
+        return torch.addcmul(self.beta, hidden, 1 + self.gamma * share)
 
 
 class ConvNextBlock(nn.Module):

@@ -4,6 +4,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from .configuration_atac import DilatedCoreConfig
+from .dropout import FastDropout
 from .stems import ConvUnit
 
 
@@ -14,7 +15,7 @@ class DilatedBlock(nn.Module):
         super().__init__()
         self.dilated = ConvUnit(channels, bottleneck_channels, kernel_size=kernel_size, dilation=dilation)
         self.pointwise = ConvUnit(bottleneck_channels, channels, kernel_size=1, zero_scale=True)
-        self.dropout = nn.Dropout(dropout)
+        self.dropout = FastDropout(dropout)
 
     def forward(self, hidden: Tensor) -> Tensor:
         """Map (B, C, P) to (B, C, P)."""
@@ -39,7 +40,7 @@ class DilatedCore(nn.Module):
             for dilation in config.dilations
         )
         self.features = ConvUnit(channels, config.feature_channels, kernel_size=1)
-        self.feature_dropout = nn.Dropout(config.feature_dropout)
+        self.feature_dropout = FastDropout(config.feature_dropout)
         self.bin_pool = nn.AvgPool1d(bin_size // config.pool_size)
         self.feature_channels = config.feature_channels
 

@@ -1,0 +1,221 @@
+import importlib.util
+import json
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from chromhub.modeling import AtacConfig, AtacForTrackPrediction, DnaFeatureExtractor, TensorModel, head_modules
+from chromhub.modeling import lora_targets as lora_target_names
+from chromhub.modeling.modeling_atac import one_hot
+from peft import LoraConfig, get_peft_model
+from transformers import AutoModel
+
+_spec = importlib.util.spec_from_file_location("parity", Path(__file__).with_name("parity.py"))
+parity = importlib.util.module_from_spec(_spec)
+sys.modules["parity"] = parity
+_spec.loader.exec_module(parity)
+
+PRESETS = ["convnext-dcnn-tiny", "dcnn-tiny"]
+
+
+def small_model(preset: str, **overrides) -> AtacForTrackPrediction:
+    """A tiny model whose every parameter matters: at its start GRN and the residual blocks are the identity."""
+    torch.manual_seed(0)
+    model = AtacForTrackPrediction(AtacConfig.from_preset(preset, **overrides))
+    for module in model.modules():
+        if isinstance(module, torch.nn.BatchNorm1d):
+            torch.nn.init.uniform_(module.weight, 0.5, 1.5)
+            module.running_mean.normal_(std=0.1)
+            module.running_var.uniform_(0.5, 1.5)
+        if hasattr(module, "gamma"):
+            torch.nn.init.normal_(module.gamma, std=0.5)
+            torch.nn.init.normal_(module.beta, std=0.1)
+    return model.eval()
+
+
+def codes(batch: int = 2, length: int = 512, seed: int = 0) -> torch.Tensor:
+    return torch.from_numpy(np.random.default_rng(seed).integers(0, 5, (batch, length)).astype(np.uint8))
+
+
+@pytest.mark.parametrize(
+    ("preset", "reference", "parameters"),
+    [("dcnn", "dcnn", 1_996_545), ("convnext-dcnn", "convnext_dcnn", 2_524_417)],
+)
+def test_preset_equals_the_reference(shared, preset, reference, parameters):
+    fixtures = shared / "fixtures"
+    facts = json.loads((fixtures / "asap_parity.json").read_text())
+    expected = np.load(fixtures / "asap_parity.npz")[reference]
+    model = AtacForTrackPrediction(AtacConfig.from_preset(preset)).eval()
+    result = model.load_state_dict(
+        parity.reference_state(facts["models"][reference]["tensors"], facts["seed"]), strict=False
+    )
+    assert not result.unexpected_keys
+    assert all(key.endswith("num_batches_tracked") for key in result.missing_keys)
+    assert sum(parameter.numel() for parameter in model.parameters()) == parameters
+    inputs = DnaFeatureExtractor()(facts["sequences"])["inputs"]
+    with torch.no_grad():
+        single = model(inputs).predictions[:, 0].numpy()
+        double = model.double()(inputs).predictions[:, 0].numpy()
+    assert np.abs(double - expected).max() < 1e-5
+    assert np.abs(single - expected).max() < 1e-4
+
+
+@pytest.mark.parametrize(("preset", "parameters"), [("convnext-dcnn", 2_524_417), ("dcnn", 1_996_545)])
+def test_parameter_totals(preset, parameters):
+    with torch.device("meta"):
+        model = AtacForTrackPrediction(AtacConfig.from_preset(preset))
+    assert sum(parameter.numel() for parameter in model.parameters()) == parameters
+
+
+@pytest.mark.parametrize("preset", PRESETS)
+def test_codes_and_one_hot_agree_and_batch_size_is_irrelevant(preset):
+    model, inputs = small_model(preset), codes(3)
+    with torch.no_grad():
+        together = model(inputs).predictions
+        as_one_hot = model(one_hot(inputs, torch.float32)).predictions
+        alone = torch.cat([model(inputs[i : i + 1]).predictions for i in range(3)])
+    assert together.shape == (3, 1, 128)
+    assert torch.equal(together, as_one_hot)
+    assert torch.allclose(together, alone, atol=1e-6)
+
+
+def test_n_is_all_zeros():
+    # A C G T N -> one column each, the last without a 1
+    assert torch.equal(one_hot(torch.tensor([[0, 1, 2, 3, 4]]), torch.float32)[0], torch.eye(4, 5))
+
+
+@pytest.mark.parametrize("preset", PRESETS)
+def test_save_and_load_bit_equal(preset, tmp_path):
+    model = small_model(preset, num_tracks=2)
+    model.save_pretrained(tmp_path)
+    loaded = AutoModel.from_pretrained(tmp_path).eval()
+    assert type(loaded) is AtacForTrackPrediction
+    for (name, ours), (other, theirs) in zip(model.state_dict().items(), loaded.state_dict().items(), strict=True):
+        assert name == other
+        assert torch.equal(ours, theirs), name
+    assert torch.equal(model(codes()).predictions, loaded(codes()).predictions)
+    assert loaded.config.core_config == model.config.core_config
+
+
+@pytest.mark.parametrize("preset", PRESETS)
+def test_missing_weights_are_initialised(preset, tmp_path):
+    model = small_model(preset)
+    model.save_pretrained(tmp_path)
+    wider = AutoModel.from_pretrained(tmp_path, num_tracks=3, track_names=["a", "b", "c"], ignore_mismatched_sizes=True)
+    assert wider.head.weight.shape[0] == 3
+    # kaiming uniform with a = sqrt(5): |w| <= 1 / sqrt(64 features) = .125
+    assert 0 < wider.head.weight.abs().max() <= 0.125
+    assert torch.equal(wider.stem.conv.weight, model.stem.conv.weight)
+
+
+def test_starts_as_the_reference_does():
+    model = AtacForTrackPrediction(AtacConfig.from_preset("convnext-dcnn-tiny"))
+    for block in model.core.blocks:
+        assert torch.all(block.pointwise.norm.weight == 0)
+        assert torch.all(block.dilated.norm.weight == 1)
+    assert torch.all(model.stem.grn.gamma == 0)
+    # PyTorch's default for Conv1d(4, 32, 15): uniform within 1 / sqrt(60) = .1291
+    assert model.stem.conv.weight.abs().max().item() == pytest.approx(60**-0.5, rel=0.02)
+
+
+def test_loss_by_hand():
+    model = small_model("dcnn-tiny")
+    inputs = codes(1, 64)
+    labels = torch.zeros(1, 1, 16)
+    labels[..., 3] = torch.e - 1  # log1p of it is 1
+    output = model(inputs, labels=labels)
+    rates = output.predictions.detach().double()[0, 0]
+    # mean(p - y log p) with y = 1 at bin 3 and 0 elsewhere
+    assert output.loss.item() == pytest.approx((rates.sum() - torch.log(rates[3])).item() / 16, abs=1e-5)
+    mask = torch.zeros(1, 16)
+    mask[:, 3] = 1
+    assert model(inputs, labels=labels, mask=mask).loss.item() == pytest.approx((rates[3] - torch.log(rates[3])).item())
+    assert torch.allclose(model.to_signal(model.to_training_scale(labels)), labels, atol=1e-6)
+
+
+def test_tuple_output():
+    model = small_model("dcnn-tiny")
+    loss, predictions, hidden = model(codes(), labels=torch.zeros(2, 1, 128), return_dict=False)
+    assert loss.dim() == 0
+    assert predictions.shape == (2, 1, 128)
+    assert hidden.shape == (2, 64, 128)
+    assert torch.equal(TensorModel(model)(one_hot(codes(), torch.float32)), predictions)
+
+
+@pytest.mark.parametrize(
+    ("inputs", "message"),
+    [
+        (torch.zeros(2, 510, dtype=torch.uint8), "multiple of `bin_size` 4"),
+        (torch.zeros(2, 512, 4), "order A, C, G, T, got shape"),
+        (torch.zeros(512), "order A, C, G, T, got shape"),
+    ],
+)
+def test_bad_inputs(inputs, message):
+    with pytest.raises(ValueError, match=message):
+        small_model("dcnn-tiny")(inputs)
+
+
+def test_receptive_field_of_the_dilated_core():
+    # asap_spec a.3: bin b sees bp 4b - 350 .. 4b + 3 + 348
+    model = AtacForTrackPrediction(
+        AtacConfig.from_preset("dcnn", stem={"channels": 4}, core={"bottleneck_channels": 2, "feature_channels": 2})
+    ).eval()
+    for module in model.modules():
+        if isinstance(module, torch.nn.BatchNorm1d):
+            torch.nn.init.ones_(module.weight)
+    inputs = torch.rand(1, 4, 2048, requires_grad=True)
+    model(inputs).predictions[0, 0, 256].backward()
+    seen = inputs.grad[0].abs().sum(0).nonzero().flatten()
+    assert 4 * 256 - 350 <= seen.min()
+    assert seen.max() <= 4 * 256 + 3 + 348
+    assert seen.max() - seen.min() > 400  # far more than one block sees
+
+
+@pytest.mark.parametrize("preset", PRESETS)
+def test_bfloat16_is_close(preset):
+    model = small_model(preset)
+    with torch.no_grad(), torch.autocast("cpu", torch.bfloat16):
+        half = model(codes()).predictions.float()
+    assert torch.corrcoef(torch.stack([half.flatten(), model(codes()).predictions.flatten()]))[0, 1] > 0.99
+
+
+@pytest.mark.parametrize("preset", PRESETS)
+def test_lora_targets_are_exact(preset):
+    model = small_model(preset)
+    targets = lora_target_names(model)
+    assert "core.blocks.3.dilated.conv" not in targets  # dilation 3: PEFT cannot
+    assert {"core.blocks.3.pointwise.conv", "core.features.conv"} <= set(targets)
+    before = model(codes()).predictions.detach()
+    adapted = get_peft_model(model, LoraConfig(r=2, target_modules=targets, modules_to_save=head_modules(model))).eval()
+    assert torch.equal(adapted(inputs=codes()).predictions, before)  # a no-op at the start
+    for name, parameter in adapted.named_parameters():
+        if "lora_B" in name:
+            torch.nn.init.normal_(parameter, std=0.05)
+    unmerged = adapted(inputs=codes()).predictions.detach()
+    assert (unmerged - before).abs().max() > 1e-3
+    assert torch.allclose(adapted.merge_and_unload()(codes()).predictions, unmerged, atol=1e-6)
+
+
+@pytest.mark.parametrize("preset", PRESETS)
+def test_one_batch_is_learnt(preset):
+    model = small_model(preset).train()
+    optimiser = torch.optim.AdamW(model.parameters(), 3e-3)
+    inputs, labels = codes(4), torch.rand(4, 1, 128) * 3
+    losses = []
+    for _ in range(12):
+        optimiser.zero_grad()
+        loss = model(inputs, labels=labels).loss
+        loss.backward()
+        optimiser.step()
+        losses.append(loss.item())
+    assert losses[-1] < losses[0] - 0.05
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("preset", PRESETS)
+def test_compiled_equals_eager(preset):
+    model = small_model(preset)
+    with torch.no_grad():
+        assert torch.allclose(torch.compile(model)(codes()).predictions, model(codes()).predictions, atol=1e-5)
