@@ -33,13 +33,13 @@ class FastDropout(nn.Dropout):
     The mask is another one than `nn.Dropout` draws from the same seed; everything else is equal.
     """
 
-    def forward(self, hidden: Tensor) -> Tensor:
+    def forward(self, input: Tensor) -> Tensor:
         """Zero elements with probability `p` in training and scale the others by 1 / (1 - p)."""
         kept = round((1 - self.p) * 65536)
         if not self.training or kept == 65536:
-            return hidden
-        if hidden.device.type != "cpu" or kept == 0 or torch.compiler.is_compiling():
-            return F.dropout(hidden, self.p, training=True)
+            return input
+        if input.device.type != "cpu" or kept == 0 or torch.compiler.is_compiling():
+            return F.dropout(input, self.p, training=True)
         seed = int(torch.randint(2**62, ()))
-        draws = np.frombuffer(np.random.Generator(np.random.SFC64(seed)).bytes(2 * hidden.numel()), np.uint16)
-        return _MaskedScale.apply(hidden, torch.from_numpy(draws < kept).view(hidden.shape), 65536 / kept)
+        draws = np.frombuffer(np.random.Generator(np.random.SFC64(seed)).bytes(2 * input.numel()), np.uint16)
+        return _MaskedScale.apply(input, torch.from_numpy(draws < kept).view(input.shape), 65536 / kept)
