@@ -1,0 +1,211 @@
+"""The recipe: every choice of a training run, in one YAML file, checked field by field."""
+
+import difflib
+from pathlib import Path
+from typing import Any, Literal
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+LEARNING_RATES = {"scratch": 1e-3, "full": 1e-4, "lora": 1e-3, "head": 1e-3}
+EPOCHS = {"scratch": 70, "full": 10, "lora": 10, "head": 10}
+
+
+class WindowRecipe(BaseModel):
+    """Which windows to train on.
+
+    Args:
+        kind: "tile" the training intervals, "peaks" for windows centred on peaks, or "peaks+background".
+        stride: bp from one tile to the next.
+        max_unmappable: a window with a larger unmappable share is left out.
+        negative_ratio: background windows per peak window ("peaks+background").
+        max_windows: keep so many, drawn by the recipe's seed; None keeps all.
+        fraction: keep this share, drawn by the recipe's seed: a smaller share is a subset of a larger one.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    kind: Literal["tile", "peaks", "peaks+background"] = "tile"
+    stride: int = Field(1024, gt=0)
+    max_unmappable: float = Field(0.35, ge=0, le=1)
+    negative_ratio: float = Field(1.0, ge=0)
+    max_windows: int | None = Field(None, gt=0)
+    fraction: float = Field(1.0, gt=0, le=1)
+
+
+class LoraRecipe(BaseModel):
+    """The adapter of mode "lora", on every layer where merging is exact; the head is trained whole beside it.
+
+    Args:
+        r: rank.
+        alpha: the update is scaled by alpha / r.
+        dropout: on the adapter's input.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    r: int = Field(8, gt=0)
+    alpha: float = Field(16, gt=0)
+    dropout: float = Field(0.0, ge=0, lt=1)
+
+
+class Recipe(BaseModel):
+    """Every choice of a training run. The written `recipe.yaml` holds all of them and repeats the run.
+
+    Args:
+        data: folder of a genome store; relative to the working directory, as is `base`.
+        preset: architecture of a model trained from scratch, e.g. "convnext-dcnn"; or
+        base: run folder or Hub id of the model to start from.
+        mode: "scratch", or from a base "full" (every weight), "lora" (an adapter and the head) or "head".
+            Default: "lora" with a base, "scratch" without.
+        model: fields of `AtacConfig` for a model from scratch, e.g. {target_transform: none}. With a base they only
+            state what the base must have.
+        new_head: start the base's head afresh. Needed where the data has another number of tracks.
+        windows: `WindowRecipe`.
+        max_eval_windows: validate on so many windows, evenly spread; None validates on all.
+        max_jitter: training windows move by up to so many bp, anew each epoch; a multiple of the bin size.
+        reverse_complement: show each window reverse-complemented in every second epoch or so, by chance.
+        epochs: at most so many passes over the windows. Default: 70 from scratch (the paper), else 10.
+        max_steps: at most so many optimiser steps, whatever `epochs` says.
+        batch_size: windows per optimiser step, over all processes and accumulated batches.
+        accumulate: split each step's batch in so many parts, to save memory.
+        eval_batch_size: windows at a time in validation.
+        learning_rate: peak. Default: 1e-3 (the paper's), and 1e-4 for mode "full", whose every weight is already good.
+        schedule: "paper" (warm restart each epoch) or "cosine" (one decay over the run).
+            Default: "paper" from scratch, else "cosine", which a short run needs to end at a low rate.
+        warmup: linear warm-up in epochs, below 1.
+        restart_decay: peak of each restart over the one before ("paper").
+        weight_decay: AdamW's, on weights of linear, convolution and LSTM layers and on GRN.
+        betas: AdamW's.
+        max_grad_norm: clip the gradient's norm; 0 does not clip (the paper).
+        patience: stop after so many evaluations without a better validation Pearson.
+        eval_steps: steps between evaluations. Default: once an epoch.
+        save_steps: further checkpoints every so many steps; each evaluation makes one anyway.
+        lora: `LoraRecipe`.
+        seed: of initialisation, dropout, order and augmentation.
+        bf16: compute in bfloat16 where it is safe; weights stay float32.
+        num_workers: processes that read windows; 0 reads in the training process.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    data: str
+    preset: str | None = None
+    base: str | None = None
+    mode: Literal["scratch", "full", "lora", "head"] | None = None
+    model: dict[str, Any] = {}
+    new_head: bool = False
+    windows: WindowRecipe = WindowRecipe()
+    max_eval_windows: int | None = Field(None, gt=0)
+    max_jitter: int = Field(1024, ge=0)
+    reverse_complement: bool = True
+    epochs: int | None = Field(None, gt=0)
+    max_steps: int | None = Field(None, gt=0)
+    batch_size: int = Field(64, gt=0)
+    accumulate: int = Field(1, gt=0)
+    eval_batch_size: int = Field(64, gt=0)
+    learning_rate: float | None = Field(None, gt=0)
+    schedule: Literal["paper", "cosine"] | None = None
+    warmup: float = Field(0.25, ge=0, lt=1)
+    restart_decay: float = Field(0.9, gt=0, le=1)
+    weight_decay: float = Field(0.1, ge=0)
+    betas: tuple[float, float] = (0.9, 0.95)
+    max_grad_norm: float = Field(0.0, ge=0)
+    patience: int = Field(5, gt=0)
+    eval_steps: int | None = Field(None, gt=0)
+    save_steps: int | None = Field(None, gt=0)
+    lora: LoraRecipe = LoraRecipe()
+    seed: int = Field(0, ge=0, lt=2**32)
+    bf16: bool = False
+    num_workers: int = Field(0, ge=0)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _fill_by_mode(cls, values: Any) -> Any:
+        """Fill the defaults that depend on the mode, so that a written recipe holds every number."""
+        if not isinstance(values, dict):
+            return values
+        values = dict(values)
+        mode = values.get("mode") or ("lora" if values.get("base") else "scratch")
+        values["mode"] = mode
+        defaults = {
+            "learning_rate": LEARNING_RATES.get(mode),
+            "epochs": EPOCHS.get(mode),
+            "schedule": "paper" if mode == "scratch" else "cosine",
+        }
+        for key, default in defaults.items():
+            if values.get(key) is None:
+                values[key] = default
+        return values
+
+    @model_validator(mode="after")
+    def _check_start(self) -> "Recipe":
+        if self.mode == "scratch":
+            if self.base is not None:
+                raise ValueError(f"mode scratch has no base, got base {self.base!r}; use mode full, lora or head")
+            if self.preset is None:
+                raise ValueError("mode scratch needs a preset, e.g. convnext-dcnn; or give a base to start from")
+        else:
+            if self.base is None:
+                raise ValueError(f"mode {self.mode} needs a base: a run folder or a Hub id")
+            if self.preset is not None:
+                raise ValueError(f"a base brings its own architecture, got preset {self.preset!r} beside it; drop one")
+        if self.batch_size % self.accumulate:
+            raise ValueError(f"accumulate must divide batch_size {self.batch_size}, got {self.accumulate}")
+        return self
+
+    def write(self, path: str | Path) -> None:
+        """Write every field as YAML."""
+        text = yaml.safe_dump(self.model_dump(mode="json"), sort_keys=False)
+        Path(path).write_text(text, encoding="utf-8")
+
+
+def load_recipe(path: str | Path | None = None, **flags: Any) -> Recipe:
+    """Read a recipe and lay flags over it.
+
+    Args:
+        path: YAML file with any subset of the fields; None takes flags alone.
+        **flags: fields that override the file; None means not given. `windows`, `lora` and `model` take dictionaries,
+            which override key by key.
+
+    Raises:
+        FileNotFoundError: no such file.
+        ValueError: not YAML, an unknown key, a value against its rule.
+    """
+    where = "the recipe" if path is None else str(path)
+    values: dict[str, Any] = {}
+    if path is not None:
+        try:
+            loaded = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
+        except (yaml.YAMLError, UnicodeDecodeError) as error:
+            raise ValueError(f"{where} is not YAML: {error}") from None
+        if loaded is not None and not isinstance(loaded, dict):
+            raise ValueError(f"{where} must hold `key: value` lines, got a {type(loaded).__name__}")
+        values = loaded or {}
+    for key, value in flags.items():
+        if isinstance(value, dict) and isinstance(values.get(key), dict):
+            values[key] = {**values[key], **value}
+        elif value is not None:
+            values[key] = value
+    try:
+        return Recipe.model_validate(values)
+    except ValidationError as error:
+        raise ValueError(_sentence(error, where)) from None
+
+
+def _sentence(error: ValidationError, where: str) -> str:
+    """Say the first fault of a recipe in one sentence."""
+    fault = error.errors()[0]
+    path = [str(part) for part in fault["loc"]]
+    key = ".".join(path)
+    if fault["type"] == "extra_forbidden":
+        part = {"windows": WindowRecipe, "lora": LoraRecipe}.get(path[0], Recipe) if len(path) > 1 else Recipe
+        known = list(part.model_fields)
+        near = difflib.get_close_matches(path[-1], known, n=1)
+        hint = f"did you mean {near[0]!r}?" if near else f"known keys: {', '.join(known)}"
+        return f"{where}: no key {key!r} (value {fault['input']!r}); {hint}"
+    if fault["type"] == "missing":
+        return f"{where}: {key!r} is missing"
+    if not path:
+        return f"{where}: {fault['msg'].removeprefix('Value error, ')}"
+    return f"{where}: {key!r} must be valid, got {fault['input']!r}: {fault['msg']}"

@@ -1,0 +1,73 @@
+"""The recipe: one sentence for each fault, and a written recipe that repeats the run."""
+
+import pytest
+from chromhub.finetune.recipe import Recipe, load_recipe
+
+
+@pytest.fixture
+def written(tmp_path):
+    def write(text):
+        path = tmp_path / "recipe.yaml"
+        path.write_text(text)
+        return path
+
+    return write
+
+
+def test_flags_override_the_file_key_by_key(written):
+    path = written("data: d\npreset: dcnn\nbatch_size: 8\nwindows: {kind: peaks, stride: 512}\n")
+    recipe = load_recipe(path, batch_size=16, epochs=None, windows={"stride": 256})
+    assert (recipe.batch_size, recipe.windows.kind, recipe.windows.stride) == (16, "peaks", 256)
+
+
+@pytest.mark.parametrize(
+    ("given", "mode", "rate", "schedule", "epochs"),
+    [
+        ({"preset": "dcnn"}, "scratch", 1e-3, "paper", 70),
+        ({"base": "b"}, "lora", 1e-3, "cosine", 10),
+        ({"base": "b", "mode": "full"}, "full", 1e-4, "cosine", 10),
+        ({"base": "b", "mode": "head", "learning_rate": 5e-3, "schedule": "paper"}, "head", 5e-3, "paper", 10),
+    ],
+)
+def test_defaults_follow_the_mode(given, mode, rate, schedule, epochs):
+    recipe = Recipe(data="d", **given)
+    assert (recipe.mode, recipe.learning_rate, recipe.schedule, recipe.epochs) == (mode, rate, schedule, epochs)
+
+
+def test_a_written_recipe_reads_back_equal(tmp_path):
+    recipe = Recipe(data="d", base="b", lora={"r": 2}, windows={"fraction": 0.5}, model={"input_length": 2048})
+    recipe.write(tmp_path / "recipe.yaml")
+    assert load_recipe(tmp_path / "recipe.yaml") == recipe
+
+
+def test_numbers_as_yaml_reads_them(written):
+    # YAML 1.1 reads 1e-3, without a dot, as a string.
+    assert load_recipe(written("data: d\npreset: dcnn\nlearning_rate: 1e-3\n")).learning_rate == 1e-3
+
+
+@pytest.mark.parametrize(
+    ("text", "sentence"),
+    [
+        ("data: d\npreset: p\nlearning_rat: 1\n", r"recipe.yaml: no key 'learning_rat' .value 1.; did you mean 'learning_rate'"),
+        ("data: d\npreset: p\nwindows: {strid: 1}\n", r"recipe.yaml: no key 'windows.strid' .*did you mean 'stride'"),
+        ("data: d\npreset: p\nzzz: 1\n", r"no key 'zzz' .*known keys: data, preset"),
+        ("preset: p\n", r"recipe.yaml: 'data' is missing"),
+        ("data: d\npreset: p\nbatch_size: 0\n", r"recipe.yaml: 'batch_size' must be valid, got 0: Input should be greater"),
+        ("data: d\npreset: p\nschedule: linear\n", r"'schedule' must be valid, got 'linear': .*'paper' or 'cosine'"),
+        ("data: d\n", "recipe.yaml: mode scratch needs a preset"),
+        ("data: d\nmode: lora\n", "recipe.yaml: mode lora needs a base"),
+        ("data: d\nbase: b\nmode: scratch\n", "mode scratch has no base, got base 'b'"),
+        ("data: d\nbase: b\npreset: p\n", "a base brings its own architecture, got preset 'p'"),
+        ("data: d\npreset: p\nbatch_size: 10\naccumulate: 3\n", "accumulate must divide batch_size 10, got 3"),
+        ("- data\n", "recipe.yaml must hold `key: value` lines, got a list"),
+        ("data: [\n", "recipe.yaml is not YAML"),
+    ],
+)
+def test_faults_are_one_sentence(written, text, sentence):
+    with pytest.raises(ValueError, match=sentence):
+        load_recipe(written(text))
+
+
+def test_a_missing_file(tmp_path):
+    with pytest.raises(FileNotFoundError):
+        load_recipe(tmp_path / "none.yaml")
