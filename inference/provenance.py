@@ -1,0 +1,236 @@
+"""What a checkpoint has seen, and the refusal to test it on that.
+
+`provenance.json` lies beside the weights. It holds the intervals that the model was trained on and those that chose it
+(validation), with a digest of each chromosome's sequence, and inside it the same of the model it started from.
+"""
+
+import json
+import platform
+from collections.abc import Iterable, Iterator
+from dataclasses import asdict, dataclass, field, fields
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+from huggingface_hub import _CACHED_NO_EXIST, hf_hub_download, try_to_load_from_cache
+from huggingface_hub.errors import EntryNotFoundError, LocalEntryNotFoundError
+
+from ..datasets_scripts.folds import Part
+from ..datasets_scripts.store import GenomeStore
+from .load import looks_like_path
+
+FILE_NAME = "provenance.json"
+_LIBRARIES = ("chromhub", "torch", "transformers", "peft", "numpy")
+_NUM_NAMED = 5  # leaks that an error names
+
+
+@dataclass(frozen=True)
+class SeenChrom:
+    """Intervals of one chromosome.
+
+    Attributes:
+        chrom: its name in the store.
+        digest: of its sequence; the same in every store with this chromosome, whatever it is called there.
+        intervals: (start, end) in bp, 0-based half-open.
+    """
+
+    chrom: str
+    digest: str
+    intervals: tuple[tuple[int, int], ...]
+
+
+@dataclass(frozen=True)
+class Provenance:
+    """Where a checkpoint comes from.
+
+    Attributes:
+        base_model: folder or Hub id that training started from; None from scratch.
+        genome: assembly name, or "".
+        trained_on: intervals of the training part.
+        selected_on: intervals of the validation part, which chose the checkpoint.
+        tracks: names of the tracks.
+        seed: of the run.
+        mode: scratch, full, lora or head.
+        recipe: the whole recipe as plain values.
+        versions: of Python and the libraries.
+        data_fingerprint: of the store.
+        base: the same of `base_model`; None from scratch, or where the base came without.
+    """
+
+    base_model: str | None
+    genome: str
+    trained_on: tuple[SeenChrom, ...]
+    selected_on: tuple[SeenChrom, ...]
+    tracks: tuple[str, ...]
+    seed: int
+    mode: str
+    data_fingerprint: str
+    recipe: dict[str, Any] = field(default_factory=dict)
+    versions: dict[str, str] = field(default_factory=dict)
+    base: "Provenance | None" = None
+
+    def chain(self) -> "Iterator[Provenance]":
+        """Yield this provenance, that of its base, and so on to the first model."""
+        link: Provenance | None = self
+        while link is not None:
+            yield link
+            link = link.base
+
+    def seen(self, *, selection: bool = True) -> list[tuple[str, SeenChrom]]:
+        """Return what this model and every model before it saw, as (assembly name, intervals of a chromosome).
+
+        Args:
+            selection: with the intervals that chose a checkpoint, not only those it was trained on.
+        """
+        return [
+            (link.genome, chrom)
+            for link in self.chain()
+            for chrom in (*link.trained_on, *(link.selected_on if selection else ()))
+        ]
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return it as plain values for JSON."""
+        return asdict(self)
+
+    def save(self, folder: str | Path) -> None:
+        """Write `provenance.json` into a folder."""
+        (Path(folder) / FILE_NAME).write_text(json.dumps(self.to_dict(), indent=2) + "\n")
+
+    @classmethod
+    def from_dict(cls, values: dict[str, Any], *, where: str = FILE_NAME) -> "Provenance":
+        """Read what `to_dict` returned; keys that this version does not know are passed over.
+
+        Args:
+            values: plain values.
+            where: name for errors.
+
+        Raises:
+            ValueError: a key is missing or does not hold what it must.
+        """
+        try:
+            known = {f.name: values[f.name] for f in fields(cls) if f.name in values}
+            for part in ("trained_on", "selected_on"):
+                known[part] = tuple(
+                    SeenChrom(chrom["chrom"], chrom["digest"], tuple((int(s), int(e)) for s, e in chrom["intervals"]))
+                    for chrom in known[part]
+                )
+            known["tracks"] = tuple(known["tracks"])
+            if known.get("base") is not None:
+                known["base"] = cls.from_dict(known["base"], where=where)
+            return cls(**known)
+        except (KeyError, TypeError) as error:
+            raise ValueError(
+                f"{where} does not say what the model has seen: {type(error).__name__} {error}; "
+                "restore the file that training wrote"
+            ) from None
+
+    @classmethod
+    def load(cls, folder: str | Path) -> "Provenance | None":
+        """Read a folder's `provenance.json`; None where there is none.
+
+        Raises:
+            ValueError: the file is no JSON, or incomplete.
+        """
+        path = Path(folder).expanduser() / FILE_NAME
+        if not path.is_file():
+            return None
+        try:
+            values = json.loads(path.read_text())
+        except ValueError as error:
+            raise ValueError(f"{path} is not valid JSON ({error}); restore the file that training wrote") from None
+        return cls.from_dict(values, where=str(path))
+
+
+def find_provenance(name: str | Path, *, revision: str | None = None) -> Provenance | None:
+    """Return the provenance of a folder or Hub id; None where the model came without.
+
+    Raises:
+        ValueError: the file is damaged.
+        OSError: the Hub could not be asked and its answer is not in the cache.
+    """
+    name = str(name)
+    if looks_like_path(name):
+        return Provenance.load(name)
+    if try_to_load_from_cache(name, FILE_NAME, revision=revision) is _CACHED_NO_EXIST:
+        return None
+    try:
+        return Provenance.load(Path(hf_hub_download(name, FILE_NAME, revision=revision)).parent)
+    except LocalEntryNotFoundError:
+        raise OSError(
+            f"what {name} was trained on is not known: its {FILE_NAME} is not in the cache and the Hub cannot be "
+            "reached; try again online"
+        ) from None
+    except EntryNotFoundError:
+        return None
+
+
+def library_versions() -> dict[str, str]:
+    """Return the versions that belong in a provenance or a result."""
+    return {"python": platform.python_version(), **{name: metadata.version(name) for name in _LIBRARIES}}
+
+
+def part_intervals(store: GenomeStore, part: Part) -> tuple[SeenChrom, ...]:
+    """Return a part of a store's split ("train", "valid" or "test") as a provenance keeps it."""
+    table = store.split.intervals(part, store.chrom_sizes)
+    chroms = {str(chrom): rows for chrom, rows in table.groupby("chrom", sort=False)}
+    return tuple(
+        SeenChrom(chrom, store.chrom_digests[chrom], tuple(_join(zip(rows["start"], rows["end"], strict=True))))
+        for chrom, rows in chroms.items()
+    )
+
+
+def find_leak(provenance: Provenance, store: GenomeStore, part: Part) -> list[str]:
+    """Return where a part of a store overlaps what a model has seen.
+
+    Two chromosomes are the same if their sequences are, or if their names and the names of their assemblies are
+    ("chr1" and "1" are one name). For the parts "train" and "test", "seen" is trained on or selected on, by this model
+    or any before it; for "valid" only trained on, since a run's own validation part always chose it.
+
+    Returns:
+        Overlaps as "chrom:start-end", 0-based half-open, joined and sorted, in the order of the part.
+    """
+    seen = provenance.seen(selection=part != "valid")
+    leaks = []
+    for here in part_intervals(store, part):
+        overlaps = [
+            (max(start, seen_start), min(end, seen_end))
+            for genome, there in seen
+            if _same_chrom(here, there, same_genome=bool(genome) and genome.lower() == store.genome.lower())
+            for start, end in here.intervals
+            for seen_start, seen_end in there.intervals
+            if max(start, seen_start) < min(end, seen_end)
+        ]
+        leaks += [f"{here.chrom}:{start}-{end}" for start, end in _join(overlaps)]
+    return leaks
+
+
+def refuse_leak(provenance: Provenance, store: GenomeStore, part: Part) -> None:
+    """Raise if a model has seen a part of a store.
+
+    Raises:
+        ValueError: it has; the message names the intervals.
+    """
+    leaks = find_leak(provenance, store, part)
+    if leaks:
+        more = f" and {len(leaks) - _NUM_NAMED} more" if len(leaks) > _NUM_NAMED else ""
+        raise ValueError(
+            f"the {part} part of the data overlaps what the model, or a model it started from, was trained or selected "
+            f"on: {', '.join(leaks[:_NUM_NAMED])}{more}; choose another split, or give --allow-leak to go on"
+        )
+
+
+def _same_chrom(one: SeenChrom, other: SeenChrom, *, same_genome: bool) -> bool:
+    if one.digest and one.digest == other.digest:
+        return True
+    return same_genome and one.chrom.removeprefix("chr") == other.chrom.removeprefix("chr")
+
+
+def _join(intervals: Iterable[tuple[int, int]]) -> list[tuple[int, int]]:
+    """Return intervals sorted, with those that touch or overlap made one."""
+    joined: list[tuple[int, int]] = []
+    for start, end in sorted((int(start), int(end)) for start, end in intervals):
+        if joined and start <= joined[-1][1]:
+            joined[-1] = (joined[-1][0], max(end, joined[-1][1]))
+        else:
+            joined.append((start, end))
+    return joined
