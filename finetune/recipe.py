@@ -26,11 +26,11 @@ class WindowRecipe(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     kind: Literal["tile", "peaks", "peaks+background"] = "tile"
-    stride: int = Field(1024, gt=0)
-    max_unmappable: float = Field(0.35, ge=0, le=1)
-    negative_ratio: float = Field(1.0, ge=0)
-    max_windows: int | None = Field(None, gt=0)
-    fraction: float = Field(1.0, gt=0, le=1)
+    stride: int = Field(default=1024, gt=0)
+    max_unmappable: float = Field(default=0.35, ge=0, le=1)
+    negative_ratio: float = Field(default=1.0, ge=0)
+    max_windows: int | None = Field(default=None, gt=0)
+    fraction: float = Field(default=1.0, gt=0, le=1)
 
 
 class LoraRecipe(BaseModel):
@@ -44,9 +44,9 @@ class LoraRecipe(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    r: int = Field(8, gt=0)
-    alpha: float = Field(16, gt=0)
-    dropout: float = Field(0.0, ge=0, lt=1)
+    r: int = Field(default=8, gt=0)
+    alpha: float = Field(default=16, gt=0)
+    dropout: float = Field(default=0.0, ge=0, lt=1)
 
 
 class Recipe(BaseModel):
@@ -96,28 +96,28 @@ class Recipe(BaseModel):
     model: dict[str, Any] = {}
     new_head: bool = False
     windows: WindowRecipe = WindowRecipe()
-    max_eval_windows: int | None = Field(None, gt=0)
-    max_jitter: int = Field(1024, ge=0)
+    max_eval_windows: int | None = Field(default=None, gt=0)
+    max_jitter: int = Field(default=1024, ge=0)
     reverse_complement: bool = True
-    epochs: int | None = Field(None, gt=0)
-    max_steps: int | None = Field(None, gt=0)
-    batch_size: int = Field(64, gt=0)
-    accumulate: int = Field(1, gt=0)
-    eval_batch_size: int = Field(64, gt=0)
-    learning_rate: float | None = Field(None, gt=0)
+    epochs: int | None = Field(default=None, gt=0)
+    max_steps: int | None = Field(default=None, gt=0)
+    batch_size: int = Field(default=64, gt=0)
+    accumulate: int = Field(default=1, gt=0)
+    eval_batch_size: int = Field(default=64, gt=0)
+    learning_rate: float | None = Field(default=None, gt=0)
     schedule: Literal["paper", "cosine"] | None = None
-    warmup: float = Field(0.25, ge=0, lt=1)
-    restart_decay: float = Field(0.9, gt=0, le=1)
-    weight_decay: float = Field(0.1, ge=0)
+    warmup: float = Field(default=0.25, ge=0, lt=1)
+    restart_decay: float = Field(default=0.9, gt=0, le=1)
+    weight_decay: float = Field(default=0.1, ge=0)
     betas: tuple[float, float] = (0.9, 0.95)
-    max_grad_norm: float = Field(0.0, ge=0)
-    patience: int = Field(5, gt=0)
-    eval_steps: int | None = Field(None, gt=0)
-    save_steps: int | None = Field(None, gt=0)
+    max_grad_norm: float = Field(default=0.0, ge=0)
+    patience: int = Field(default=5, gt=0)
+    eval_steps: int | None = Field(default=None, gt=0)
+    save_steps: int | None = Field(default=None, gt=0)
     lora: LoraRecipe = LoraRecipe()
-    seed: int = Field(0, ge=0, lt=2**32)
+    seed: int = Field(default=0, ge=0, lt=2**32)
     bf16: bool = False
-    num_workers: int = Field(0, ge=0)
+    num_workers: int = Field(default=0, ge=0)
 
     @model_validator(mode="before")
     @classmethod

@@ -72,6 +72,8 @@ def publish_run(staged: str | Path, run: str | Path) -> None:
     that nothing takes for a model.
     """
     staged, run = Path(staged), Path(run)
+    mode = (staged / "recipe.yaml").stat().st_mode
     for path in sorted(staged.iterdir(), key=lambda path: path.name in _MODEL_FILES):
+        path.chmod(mode)  # safetensors makes files that only their owner may read
         path.replace(run / path.name)
     shutil.rmtree(run / CHECKPOINTS)

@@ -46,7 +46,10 @@ def test_a_saved_adapter_loads_onto_its_base(tiny_model, codes, tmp_path, monkey
     shake(model)
     monkeypatch.chdir(tmp_path)
     save_adapter(model, "adapter", base="base")
-    assert {path.name for path in (tmp_path / "adapter").iterdir()} == {"adapter_config.json", "adapter_model.safetensors"}
+    assert {path.name for path in (tmp_path / "adapter").iterdir()} == {
+        "adapter_config.json",
+        "adapter_model.safetensors",
+    }
     monkeypatch.chdir("/")
     assert (predict(load_model(tmp_path / "adapter"), codes) - predict(model, codes)).abs().max() < 1e-6
 

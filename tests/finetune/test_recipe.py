@@ -48,11 +48,17 @@ def test_numbers_as_yaml_reads_them(written):
 @pytest.mark.parametrize(
     ("text", "sentence"),
     [
-        ("data: d\npreset: p\nlearning_rat: 1\n", r"recipe.yaml: no key 'learning_rat' .value 1.; did you mean 'learning_rate'"),
+        (
+            "data: d\npreset: p\nlearning_rat: 1\n",
+            r"recipe.yaml: no key 'learning_rat' .value 1.; did you mean 'learning_rate'",
+        ),
         ("data: d\npreset: p\nwindows: {strid: 1}\n", r"recipe.yaml: no key 'windows.strid' .*did you mean 'stride'"),
         ("data: d\npreset: p\nzzz: 1\n", r"no key 'zzz' .*known keys: data, preset"),
         ("preset: p\n", r"recipe.yaml: 'data' is missing"),
-        ("data: d\npreset: p\nbatch_size: 0\n", r"recipe.yaml: 'batch_size' must be valid, got 0: Input should be greater"),
+        (
+            "data: d\npreset: p\nbatch_size: 0\n",
+            r"recipe.yaml: 'batch_size' must be valid, got 0: Input should be greater",
+        ),
         ("data: d\npreset: p\nschedule: linear\n", r"'schedule' must be valid, got 'linear': .*'paper' or 'cosine'"),
         ("data: d\n", "recipe.yaml: mode scratch needs a preset"),
         ("data: d\nmode: lora\n", "recipe.yaml: mode lora needs a base"),

@@ -1,0 +1,67 @@
+"""A recipe as transformers' TrainingArguments."""
+
+from pathlib import Path
+
+import torch
+from accelerate import PartialState
+from transformers import TrainingArguments
+
+from .recipe import Recipe
+
+
+def training_arguments(
+    recipe: Recipe, folder: str | Path, *, steps_per_epoch: int, device: torch.device
+) -> TrainingArguments:
+    """Return the Trainer's arguments for `recipe`.
+
+    Args:
+        recipe: the run's.
+        folder: where checkpoints go.
+        steps_per_epoch: optimiser steps.
+        device: CPU or not; the Trainer picks which GPU.
+
+    Raises:
+        ValueError: the batch does not divide over the processes.
+    """
+    processes = PartialState(cpu=device.type == "cpu").num_processes
+    parts = processes * recipe.accumulate
+    if recipe.batch_size % parts:
+        raise ValueError(
+            f"`batch_size` must divide over {processes} processes and {recipe.accumulate} accumulated parts, "
+            f"got {recipe.batch_size}"
+        )
+    num_steps = (recipe.epochs or 1) * steps_per_epoch
+    num_steps = min(num_steps, recipe.max_steps or num_steps)
+    eval_steps = min(recipe.eval_steps or steps_per_epoch, num_steps)
+    args = TrainingArguments(
+        output_dir=str(Path(folder).resolve()),
+        max_steps=num_steps,
+        per_device_train_batch_size=recipe.batch_size // parts,
+        per_device_eval_batch_size=recipe.eval_batch_size,
+        gradient_accumulation_steps=recipe.accumulate,
+        learning_rate=recipe.learning_rate or 0.0,
+        max_grad_norm=recipe.max_grad_norm,
+        seed=recipe.seed,
+        bf16=recipe.bf16,
+        use_cpu=device.type == "cpu",
+        dataloader_num_workers=recipe.num_workers,
+        dataloader_pin_memory=device.type == "cuda",
+        remove_unused_columns=False,
+        label_names=["labels"],
+        eval_strategy="steps",
+        eval_steps=eval_steps,
+        save_strategy="steps",
+        save_steps=eval_steps,  # further ones: `SaveEvery`
+        save_total_limit=2,  # the best and the newest
+        logging_strategy="steps",
+        logging_steps=max(1, eval_steps // 10),
+        logging_nan_inf_filter=False,  # `ShowProgress` stops there instead
+        load_best_model_at_end=True,
+        metric_for_best_model="eval_pearson",
+        greater_is_better=True,
+        batch_eval_metrics=True,
+        report_to="none",
+        disable_tqdm=True,
+    )
+    args._n_gpu = min(args.n_gpu, 1)  # several GPUs without torchrun would become nn.DataParallel
+    return args

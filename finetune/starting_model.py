@@ -1,0 +1,90 @@
+"""The model a run starts from: a preset, or a base that fits the data."""
+
+from typing import Any
+
+import torch
+
+from ..datasets_scripts.store import GenomeStore
+from ..inference.load import load_model
+from ..modeling import AtacConfig, AtacForTrackPrediction, head_modules
+from .recipe import Recipe
+
+
+def starting_model(recipe: Recipe, store: GenomeStore) -> AtacForTrackPrediction:
+    """Return the model that `recipe` starts from, on the grid and with the tracks of `store`.
+
+    Its new weights are drawn from torch's global generator.
+
+    Raises:
+        FileNotFoundError: the base is no model.
+        ValueError: an unknown preset or field, or the base does not fit the data.
+    """
+    if recipe.mode == "scratch":
+        return _from_preset(recipe, store)
+    assert recipe.base is not None  # the recipe holds it
+    model = load_model(recipe.base)
+    _check_grid(model.config, recipe, store)
+    config = model.config
+    if len(store.track_names) != config.num_tracks:
+        if not recipe.new_head:
+            raise ValueError(
+                f"the base {recipe.base!r} predicts {config.num_tracks} tracks and the data {recipe.data!r} has "
+                f"{len(store.track_names)} ({', '.join(store.track_names)}); use --new-head to start a head for them"
+            )
+        if recipe.mode == "lora":
+            raise ValueError(
+                f"mode lora keeps the base's {config.num_tracks} tracks, got {len(store.track_names)} in the data: an "
+                "adapter is loaded onto the base's own head; use --mode head or --mode full with --new-head"
+            )
+    if recipe.new_head:
+        model = _with_new_head(model, num_tracks=len(store.track_names))
+    model.config.track_names = list(store.track_names)
+    model.config.genome = store.genome
+    return model
+
+
+def _from_preset(recipe: Recipe, store: GenomeStore) -> AtacForTrackPrediction:
+    grid: dict[str, Any] = {
+        "bin_size": store.bin_size,
+        "target_summary": store.summary,
+        "num_tracks": len(store.track_names),
+        "track_names": list(store.track_names),
+        "genome": store.genome,
+    }
+    known = set(AtacConfig().to_dict())
+    for key, value in recipe.model.items():
+        if key in grid and value != grid[key]:
+            raise ValueError(f"`model.{key}` is {value!r} in the recipe and {grid[key]!r} in the data {recipe.data!r}")
+        if key not in known:
+            raise ValueError(f"`model` in the recipe has no key {key!r}; it takes the fields of AtacConfig")
+    assert recipe.preset is not None  # the recipe holds it
+    return AtacForTrackPrediction(AtacConfig.from_preset(recipe.preset, **{**recipe.model, **grid}))
+
+
+def _check_grid(config: AtacConfig, recipe: Recipe, store: GenomeStore) -> None:
+    """Refuse data, or wishes in `recipe.model`, that the base was not made for."""
+    for key, found in (("bin_size", store.bin_size), ("target_summary", store.summary)):
+        expected = getattr(config, key)
+        if found != expected:
+            raise ValueError(
+                f"the base {recipe.base!r} has {key} {expected!r} and the data {recipe.data!r} has {found!r}; "
+                "build the data with the base's value"
+            )
+    for key, wish in recipe.model.items():
+        if not hasattr(config, key) or getattr(config, key) != wish:
+            raise ValueError(
+                f"`model.{key}` is {wish!r} in the recipe and {getattr(config, key, None)!r} in the base "
+                f"{recipe.base!r}, which cannot change; leave it out"
+            )
+
+
+def _with_new_head(model: AtacForTrackPrediction, *, num_tracks: int) -> AtacForTrackPrediction:
+    """Return a copy of `model` with a fresh head for `num_tracks` tracks."""
+    fields = model.config.to_dict()
+    fields.update(num_tracks=num_tracks, track_names=None)
+    fresh = AtacForTrackPrediction(AtacConfig.from_dict(fields))
+    heads = tuple(f"{name}." for name in head_modules(model))
+    kept = {name: tensor for name, tensor in model.state_dict().items() if not name.startswith(heads)}
+    with torch.no_grad():
+        fresh.load_state_dict(kept, strict=False)
+    return fresh

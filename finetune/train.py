@@ -1,0 +1,249 @@
+"""Train or fine-tune a model as a recipe says; the module that `accelerate launch` and `torchrun` start.
+
+    torchrun --nproc_per_node 4 -m chromhub.finetune.train recipe.yaml -o RUN
+
+Everything lies in RUN/checkpoints until the model is final.
+"""
+
+import argparse
+import json
+import math
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from accelerate import PartialState
+from peft import PeftModel
+from transformers import EarlyStoppingCallback, set_seed
+
+from ..datasets_scripts.dataset import WindowDataset
+from ..datasets_scripts.store import GenomeStore
+from ..inference.cpu import device_name, pick_device, prepare_cpu
+from ..inference.figures import training_curve
+from ..inference.provenance import find_provenance, refuse_leak
+from ..modeling import AtacConfig, DnaFeatureExtractor
+from .adapters import attach, save_adapter
+from .arguments import training_arguments
+from .checkpoints import is_finished, read_state, remove_broken
+from .progress import ShowProgress, history_rows, quiet_transformers
+from .recipe import Recipe, load_recipe
+from .record import run_provenance, write_provenance
+from .run_folder import CHECKPOINTS, check_run, clear_run, publish_run
+from .selection import select_windows
+from .starting_model import starting_model
+from .trainer import ChromTrainer
+
+
+def train(
+    recipe: Recipe,
+    output: str | Path,
+    *,
+    resume: bool = False,
+    overwrite: bool = False,
+    allow_leak: bool = False,
+    device: str | None = None,
+    progress: bool = True,
+    say: Callable[[str], None] | None = None,
+) -> dict[str, Any]:
+    """Train a model and write its run folder.
+
+    Killed or interrupted, it leaves checkpoints in `output`/checkpoints and no model; with `resume` it goes on from
+    the last whole one and, on a CPU, ends with the same weights bit for bit.
+
+    Args:
+        recipe: every choice of the run.
+        output: the run's folder.
+        resume: go on with the run that lies in `output`; the recipe must be the same.
+        overwrite: delete an earlier run in `output` once everything else has been checked.
+        allow_leak: start from a base that saw this run's validation or test intervals.
+        device: "cpu", "cuda" or "mps"; None picks the best. Under torchrun each process has its own GPU.
+        progress: show a bar and a line an evaluation.
+        say: told the device, the windows and the outcome, line by line; None writes to standard error.
+
+    Returns:
+        JSON-ready summary: run, mode, device, windows, steps, best_step, eval_pearson, eval_loss, wall_seconds and
+        windows_per_second of this session, resumed_from.
+
+    Raises:
+        FileNotFoundError: no such data, base, or run to resume.
+        FileExistsError: `output` is in use.
+        ValueError: base, data and recipe do not fit together, or a leak.
+    """
+    say = say or _tell
+    run, folder = Path(output), Path(output) / CHECKPOINTS
+    checkpoint = check_run(run, resume=resume, overwrite=overwrite)
+    if recipe.base is not None and Path(recipe.base).exists() and Path(recipe.base).resolve() == run.resolve():
+        raise ValueError(f"the run cannot lie where its base lies, got {run}; choose another folder")
+    where = pick_device(device)
+    if where.type == "cuda" and where.index:
+        raise ValueError(
+            f"--device {where}: training takes the first GPU it sees; use CUDA_VISIBLE_DEVICES={where.index}"
+        )
+    store = GenomeStore.open(recipe.data)
+    if resume:
+        _check_same(recipe, store, folder)
+    parent = find_provenance(recipe.base) if recipe.base else None
+    if parent is not None and not allow_leak:
+        for part in ("valid", "test"):
+            refuse_leak(parent, store, part)
+
+    set_seed(recipe.seed)
+    model = starting_model(recipe, store)
+    config: AtacConfig = model.config
+    train_windows, valid_windows, report = select_windows(recipe, store, config)
+    model = attach(model, recipe.mode or "scratch", lora=recipe.lora)
+
+    steps_per_epoch = math.ceil(len(train_windows) / recipe.batch_size)
+    args = training_arguments(recipe, folder, steps_per_epoch=steps_per_epoch, device=where)
+    main = PartialState().is_main_process
+    PartialState().wait_for_everyone()  # every process has looked at the folder before one changes it
+    if main:
+        if overwrite:
+            clear_run(run)
+        folder.mkdir(parents=True, exist_ok=True)
+        if resume:
+            remove_broken(folder)
+        recipe.write(folder / "recipe.yaml")
+        (folder / "data.json").write_text(json.dumps({"fingerprint": store.fingerprint}))
+    PartialState().wait_for_everyone()
+
+    trainable = sum(parameter.numel() for parameter in model.parameters() if parameter.requires_grad)
+    if main:
+        say(f"training on {device_name(args.device)}" + (", bf16" if recipe.bf16 else ""))
+        say(
+            f"{len(train_windows):,} training and {len(valid_windows):,} validation windows, {trainable:,} of "
+            f"{sum(parameter.numel() for parameter in model.parameters()):,} parameters train, "
+            f"{steps_per_epoch:,} steps an epoch"
+        )
+        if recipe.base and parent is None:
+            say(f"{recipe.base} has no provenance.json: what it was trained on, and so any leak, is not known")
+        if resume:
+            say(f"resuming from {checkpoint.name}" if checkpoint else "resuming from the start: no checkpoint was made")
+
+    shown = ShowProgress(show=progress and main)
+    data = {
+        name: WindowDataset(store, windows, input_length=config.input_length, seed=recipe.seed, **augmentation)
+        for name, windows, augmentation in (
+            (
+                "train",
+                train_windows,
+                {"max_jitter": recipe.max_jitter, "reverse_complement": recipe.reverse_complement},
+            ),
+            ("valid", valid_windows, {}),
+        )
+    }
+    trainer = ChromTrainer(
+        model,
+        args,
+        recipe=recipe,
+        steps_per_epoch=steps_per_epoch,
+        train_dataset=data["train"],
+        eval_dataset=data["valid"],
+        callbacks=[EarlyStoppingCallback(early_stopping_patience=recipe.patience), shown],
+    )
+    started = time.monotonic()
+    before = read_state(checkpoint) if checkpoint else {"global_step": 0, "epoch": 0}
+    with quiet_transformers(), shown:
+        if checkpoint is not None and is_finished(checkpoint):
+            trainer.load_finished(checkpoint)
+        else:
+            trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
+    seconds = time.monotonic() - started
+
+    state = trainer.state
+    rows = history_rows(state.log_history)
+    summary = {
+        "run": str(run),
+        "mode": recipe.mode,
+        "device": device_name(args.device),
+        "parameters_trained": trainable,
+        "windows": {"train": len(train_windows), "valid": len(valid_windows)},
+        "steps": state.global_step,
+        "epochs": round(state.epoch or 0, 4),
+        **_best(rows, state.best_global_step),
+        "wall_seconds": round(seconds, 2),
+        "windows_per_second": round(((state.epoch or 0) - before["epoch"]) * len(train_windows) / seconds, 2),
+        "resumed_from": before["global_step"] or None,
+    }
+    if main:
+        provenance = run_provenance(
+            recipe,
+            store,
+            parent=parent,
+            train_windows=train_windows,
+            valid_windows=valid_windows,
+            context=config.crop_bins * config.bin_size,
+        )
+        staged = folder / "final"
+        with quiet_transformers():
+            _write_model(trainer, recipe, config, staged)
+        recipe.write(staged / "recipe.yaml")
+        write_provenance(provenance, staged, training={"windows_report": report, **summary})
+        (staged / "history.json").write_text(json.dumps(rows, indent=1, allow_nan=False) + "\n", encoding="utf-8")
+        training_curve(rows, staged / "training_curve.png")
+        publish_run(staged, run)
+        say(f"best validation Pearson {summary['eval_pearson']} at step {summary['best_step']}; model in {run}")
+    PartialState().wait_for_everyone()
+    return summary
+
+
+def _check_same(recipe: Recipe, store: GenomeStore, folder: Path) -> None:
+    """Refuse to resume with another recipe or other data."""
+    before, now = load_recipe(folder / "recipe.yaml").model_dump(), recipe.model_dump()
+    for key, value in now.items():
+        if value != before[key] and key != "num_workers":
+            raise ValueError(
+                f"the run to resume has {key} {before[key]!r}, got {value!r}; resume without it, or use --overwrite"
+            )
+    fingerprint = json.loads((folder / "data.json").read_text())["fingerprint"]
+    if fingerprint != store.fingerprint:
+        raise ValueError(
+            f"the data {recipe.data!r} has changed since the run began (fingerprint {fingerprint} then, "
+            f"{store.fingerprint} now); train anew with --overwrite"
+        )
+
+
+def _best(rows: list[dict[str, Any]], best_step: int | None) -> dict[str, Any]:
+    """Return the evaluation of the best step, or the last where no Pearson was a number."""
+    evaluated = [row for row in rows if row["eval_loss"] is not None]
+    row = next((row for row in evaluated if row["step"] == best_step), evaluated[-1] if evaluated else {})
+    return {"best_step": row.get("step"), "eval_pearson": row.get("eval_pearson"), "eval_loss": row.get("eval_loss")}
+
+
+def _write_model(trainer: ChromTrainer, recipe: Recipe, config: AtacConfig, folder: Path) -> None:
+    """Write the trained weights, with configuration and code for a whole model."""
+    folder.mkdir(exist_ok=True)
+    model: Any = trainer.accelerator.unwrap_model(trainer.model)
+    if isinstance(model, PeftModel):
+        assert recipe.base is not None  # mode lora has one
+        save_adapter(model, folder, base=recipe.base)
+    else:
+        model.save_pretrained(folder)
+        DnaFeatureExtractor(input_length=config.input_length).save_pretrained(folder)
+
+
+def _tell(text: str) -> None:
+    sys.stderr.write(text + "\n")
+
+
+def main() -> None:
+    """Train from the command line of `accelerate launch` and `torchrun`."""
+    parser = argparse.ArgumentParser(prog="python -m chromhub.finetune.train", description=train.__doc__)
+    parser.add_argument("recipe", help="YAML file")
+    parser.add_argument("-o", "--output", required=True, help="folder of the run")
+    parser.add_argument("--resume", action="store_true")
+    parser.add_argument("--overwrite", action="store_true")
+    parser.add_argument("--allow-leak", action="store_true")
+    parser.add_argument("--device")
+    flags = vars(parser.parse_args())
+    prepare_cpu()
+    try:
+        train(load_recipe(flags.pop("recipe")), flags.pop("output"), **flags)
+    except (ValueError, OSError) as error:
+        sys.exit(f"error: {error}")
+
+
+if __name__ == "__main__":
+    main()
