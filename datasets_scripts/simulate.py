@@ -1,6 +1,6 @@
 """A small genome with a regulatory grammar: what `chromhub demo` learns from, and the tests' source of known truth.
 
-The grammar. Sites lie about 2 kb apart in a background of varying GC. A site is a cluster of instances, each sampled
+The grammar. Sites lie about 1 kb apart in a background of varying GC. A site is a cluster of instances, each sampled
 from a real JASPAR matrix: two to five general motifs, which every cell type reads, or two to five of the motifs that
 one cell type alone reads, or a decoy: one lone instance. An instance adds energy to the bases around it in the cell
 types that read it,
@@ -35,7 +35,7 @@ AGNOSTIC = "agnostic"
 CHROM_SIZES = {"chr1": 1_000_000, "chr2": 800_000, "chr3": 200_000, "chr4": 400_000}
 SPLIT = {"train": ["chr1", "chr2"], "valid": ["chr3"], "test": ["chr4"]}
 
-SITE_SPACING = 2_000  # bp
+SITE_SPACING = 1_000  # bp
 REACH = 60  # bp: standard deviation of an instance's influence
 HALF_OPEN = 1.4  # energy at which a base is half open
 COOPERATIVITY = 4  # Hill coefficient
@@ -147,7 +147,7 @@ def sample_chrom(rng: np.random.Generator, size: int, motifs: Mapping[str, Motif
     vocabularies = [GENERAL_MOTIFS, *CELL_TYPES.values()]
     planted: list[tuple[float, str, float]] = []
     for middle in range(SITE_SPACING, size - SITE_SPACING, SITE_SPACING):
-        start = middle + int(rng.integers(-600, 601))
+        start = middle + int(rng.integers(-300, 301))
         kind = int(rng.choice(5, p=(0.25, 0.15, 0.15, 0.15, 0.30)))
         if kind == 4:
             words, count = list(motifs), 1
@@ -200,7 +200,7 @@ def simulate(
         output: folder to make.
         seed: of everything drawn.
         depth: expected insertions per bp over the genome, in each cell type.
-        chrom_sizes: bp of each chromosome, each at least 6 kb.
+        chrom_sizes: bp of each chromosome, each at least 3 kb.
         split: what `split.json` says.
         overwrite: replace an existing folder.
 

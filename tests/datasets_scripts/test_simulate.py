@@ -117,5 +117,5 @@ def test_the_same_seed_gives_the_same_files(folder, tmp_path):
 def test_a_folder_that_exists_and_a_chromosome_too_short_are_refused(folder, tmp_path):
     with pytest.raises(FileExistsError, match="--overwrite"):
         sim.simulate(folder, chrom_sizes=SMALL)
-    with pytest.raises(ValueError, match="must be at least 6000 bp, got chr1 of 100"):
+    with pytest.raises(ValueError, match="must be at least 3000 bp, got chr1 of 100"):
         sim.simulate(tmp_path / "short", chrom_sizes={"chr1": 100})
