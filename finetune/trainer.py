@@ -165,7 +165,7 @@ class ChromTrainer(Trainer):
         """Return AdamW with the paper's parameter groups."""
         if self.optimizer is None:
             self.optimizer = build_optimizer(
-                self.model if model is None else model,
+                cast(nn.Module, self.model if model is None else model),
                 learning_rate=self.args.learning_rate,
                 betas=self.recipe.betas,
                 weight_decay=self.recipe.weight_decay,
