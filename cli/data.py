@@ -1,0 +1,116 @@
+"""`chromhub data`: files of the field -> a store, and a look into one."""
+
+from pathlib import Path
+from typing import Annotated, cast
+
+import typer
+from rich.markup import escape
+from rich.table import Table
+
+from ..datasets_scripts.bigwig import Summary
+from ..datasets_scripts.build import build_store
+from ..datasets_scripts.store import GenomeStore
+from ..datasets_scripts.store_inputs import StoreInputs, TrackSource
+from .console import app, command, out, print_json, progress, say
+
+data_app = typer.Typer(help="Make a store from a genome and its tracks, and look into one.", no_args_is_help=True)
+app.add_typer(data_app, name="data")
+
+Json = Annotated[bool, typer.Option("--json", help="Print the result as JSON on standard output.")]
+
+
+@command(data_app, "build")
+def build(
+    fasta: Annotated[Path, typer.Option(help="Genome: FASTA, plain, gzip or bgzip.")],
+    output: Annotated[Path, typer.Option("-o", "--output", help="Folder to make.")],
+    track: Annotated[list[str], typer.Option(help="[NAME=]PATH of a bigWig; repeatable.")] = [],  # noqa: B006
+    fragments: Annotated[list[str], typer.Option(help="[NAME=]PATH of ATAC fragments (BED, 10x); repeatable.")] = [],  # noqa: B006
+    tn5_shift: Annotated[
+        str, typer.Option(help="bp added to the first and last base of fragments: 0,0 (shifted), 4,-5 or 4,-4.")
+    ] = "0,0",
+    peaks: Annotated[
+        Path | None, typer.Option(help="narrowPeak or BED; without it evaluation is genome-wide only.")
+    ] = None,
+    blacklist: Annotated[Path | None, typer.Option(help="BED of regions never used.")] = None,
+    unmappable: Annotated[Path | None, typer.Option(help="BED of regions without unique reads.")] = None,
+    mask_region: Annotated[
+        list[str], typer.Option(help="CHROM[:START-END], 0-based half-open, joins the blacklist; repeatable.")
+    ] = [],  # noqa: B006
+    split: Annotated[
+        str | None, typer.Option(help="JSON with train, valid and test, or asap-0 to asap-4 (the default for human).")
+    ] = None,
+    bin_size: Annotated[int, typer.Option(help="bp per bin.")] = 4,
+    summary: Annotated[
+        str | None, typer.Option(help="max, mean or sum of a bin's bases; default max for bigWig, sum for fragments.")
+    ] = None,
+    genome: Annotated[str, typer.Option(help="Name of the assembly, for the record (hg38).")] = "",
+    chroms: Annotated[str | None, typer.Option(help="Only these chromosomes: chr1,chr2.")] = None,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace an existing store.")] = False,
+    as_json: Json = False,
+) -> None:
+    """Make a store: the genome's bases and the tracks' signal, ready to be trained on."""
+    shift = _parse_shift(tn5_shift)
+    inputs = StoreInputs(
+        fasta=fasta,
+        tracks=(
+            *(TrackSource.parse(text) for text in track),
+            *(TrackSource.parse(text, kind="fragments", tn5_shift=shift) for text in fragments),
+        ),
+        split=split,
+        peaks=peaks,
+        blacklist=blacklist,
+        unmappable=unmappable,
+        mask_regions=tuple(mask_region),
+        bin_size=bin_size,
+        summary=cast(Summary | None, summary),
+        genome=genome,
+        chroms=tuple(name.strip() for name in chroms.split(",") if name.strip()) if chroms is not None else None,
+    )
+    with progress() as bar:
+        task = bar.add_task("starting", total=None)
+        store = build_store(
+            inputs,
+            output,
+            overwrite=overwrite,
+            on_progress=lambda stage, done, total: bar.update(
+                task, description=stage, completed=done, total=total or None
+            ),
+        )
+    report = store.report()
+    if as_json:
+        print_json({"store": str(output), "fingerprint": store.fingerprint, "inputs": report})
+        return
+    table = Table("input", "read", "kept", "dropped", "notes", title=f"{output} ({store.num_bytes / 1e6:,.0f} MB)")
+    for entry in report:
+        dropped = "\n".join(f"{number:,} {reason}" for reason, number in entry["dropped"].items())
+        name = f"{entry['input']}\n{entry['file']}".strip()
+        table.add_row(
+            name,
+            f"{entry['read']:,} {entry['unit']}",
+            f"{entry['kept']:,}",
+            dropped or "0",
+            escape("\n".join(entry["notes"])),
+        )
+    out.print(table)
+    say(f"next: chromhub train --data {output} --preset convnext-dcnn -o RUN, or chromhub data inspect {output}")
+
+
+@command(data_app, "inspect")
+def inspect(
+    store_path: Annotated[Path, typer.Argument(metavar="STORE", help="Folder made by `chromhub data build`.")],
+    region: Annotated[str | None, typer.Option(help="CHROM:START-END to look at.")] = None,
+    figure: Annotated[Path | None, typer.Option(help="Draw the region (or the busiest one): PNG, SVG or PDF.")] = None,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace an existing figure.")] = False,
+    as_json: Json = False,
+) -> None:
+    """Show what a store holds, and the signal of a region."""
+    store = GenomeStore.open(store_path, in_memory=False)
+
+
+def _parse_shift(text: str) -> tuple[int, int]:
+    """Read "4,-5"."""
+    try:
+        first, last = (int(part) for part in text.split(","))
+    except ValueError:
+        raise ValueError(f"--tn5-shift must be two integers such as 4,-5, got {text!r}") from None
+    return first, last

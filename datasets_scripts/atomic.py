@@ -1,0 +1,78 @@
+"""Outputs that appear under their name only when they are whole.
+
+Everything is written beside its place, as `.NAME.partial-PID`, and renamed at the end. An error, a full disk or Ctrl-C
+removes the partial file or folder and leaves what stood there before.
+"""
+
+import os
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+
+def check_output(path: str | Path, overwrite: bool = False) -> Path:
+    """Return `path`, which must be free unless `overwrite`.
+
+    Raises:
+        FileExistsError: something of that name exists.
+    """
+    path = Path(path)
+    if not overwrite and os.path.lexists(path):
+        raise FileExistsError(f"{path} already exists: choose another name or give --overwrite to replace it")
+    return path
+
+
+@contextmanager
+def finished_file(path: str | Path, overwrite: bool = False) -> Iterator[Path]:
+    """Yield a path to write to; it becomes `path` when the block ends well and is deleted when it does not.
+
+    Raises:
+        FileExistsError: `path` exists and `overwrite` is not given, or it is a folder.
+    """
+    path = check_output(path, overwrite)
+    if path.is_dir():
+        raise FileExistsError(f"{path} is a folder, but a file is to be written there: choose another name")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    partial = _beside(path, "partial")
+    try:
+        yield partial
+        partial.replace(path)
+    finally:
+        partial.unlink(missing_ok=True)
+
+
+@contextmanager
+def finished_folder(path: str | Path, overwrite: bool = False) -> Iterator[Path]:
+    """Yield an empty folder to fill; it becomes `path` when the block ends well and is deleted when it does not.
+
+    With `overwrite`, the old folder stays in place until the new one is whole.
+
+    Raises:
+        FileExistsError: `path` exists and `overwrite` is not given, or it is a file.
+    """
+    path = check_output(path, overwrite)
+    if path.exists() and not path.is_dir():
+        raise FileExistsError(f"{path} is a file, but a folder is to be written there: choose another name")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    partial, old = _beside(path, "partial"), _beside(path, "old")
+    shutil.rmtree(partial, ignore_errors=True)  # left by a killed process of the same number
+    partial.mkdir()
+    try:
+        yield partial
+        if path.is_dir():
+            path.replace(old)
+        try:
+            partial.replace(path)
+        except BaseException:
+            if old.is_dir():
+                old.replace(path)
+            raise
+        shutil.rmtree(old, ignore_errors=True)
+    finally:
+        shutil.rmtree(partial, ignore_errors=True)
+
+
+def _beside(path: Path, role: str) -> Path:
+    """Return the hidden sibling of `path` that this process uses for `role`."""
+    return path.resolve().with_name(f".{path.resolve().name}.{role}-{os.getpid()}")

@@ -1,0 +1,155 @@
+"""BED-like files -> interval tables (pandas, 0-based half-open), and `chrom:start-end` on the command line."""
+
+import re
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+import pandas as pd
+
+from .chrom_names import match_chroms
+from .compressed import open_binary
+
+_REGION = re.compile(r"^(.+):([\d,_]+)-([\d,_]+)$")
+_NARROW_PEAK_COLUMNS = 10
+
+
+def parse_region(text: str) -> tuple[str, int | None, int | None]:
+    """Split "chr1:1,000-2,000" into chrom, start and end, 0-based half-open; a bare name has no start and end.
+
+    Raises:
+        ValueError: the region is empty or ends before its start.
+    """
+    found = _REGION.match(text.strip())
+    if found is None:
+        if not text.strip() or re.search(r":[\d,_]*-?[\d,_]*$", text):
+            raise ValueError(f"a region must be NAME or NAME:START-END, got {text!r}")
+        return text.strip(), None, None
+    start, end = (int(re.sub("[,_]", "", part) or 0) for part in found.groups()[1:])
+    if end <= start:
+        raise ValueError(f"a region must end after its start (0-based, half-open), got {text!r}")
+    return found[1], start, end
+
+
+def read_intervals(path: str | Path) -> pd.DataFrame:
+    """Read the first three columns of a BED-like file, plain or gzip, LF or CRLF, in the order of the file.
+
+    Lines that are empty or start with `#`, `track` or `browser` are skipped; further columns are not looked at. A file
+    without intervals gives an empty table.
+
+    Returns:
+        Columns chrom (str), start, end (int64 bp).
+
+    Raises:
+        ValueError: a line with fewer than three columns, positions that are no integers, or an end before the start.
+    """
+    rows = [row[:3] for row in interval_rows(Path(path))]
+    return pd.DataFrame(rows, columns=["chrom", "start", "end"]).astype(
+        {"chrom": str, "start": "int64", "end": "int64"}
+    )
+
+
+def read_peaks(path: str | Path) -> pd.DataFrame:
+    """Read peaks with their summits, sorted by chromosome and position.
+
+    A line of exactly ten columns is narrowPeak, whatever the file is called (ENCODE names them .bed.gz): its summit is
+    start + column 10, or the midpoint where that is -1. In any other BED the summit is the midpoint.
+
+    Returns:
+        Columns chrom (str), start, end, summit (int64 bp).
+
+    Raises:
+        ValueError: what `read_intervals` refuses, no peak at all, or a summit outside its peak.
+    """
+    path, rows = Path(path), []
+    for chrom, start, end, columns, place in interval_rows(path):
+        summit = (start + end) // 2
+        if len(columns) == _NARROW_PEAK_COLUMNS:
+            offset = _integer(columns[9], place, "column 10, the summit")
+            if offset != -1:
+                summit = start + offset
+            if not start <= summit < end:
+                raise ValueError(
+                    f"{place}: column 10, the summit, must lie in [0, {end - start}) or be -1, got {offset}"
+                )
+        rows.append((chrom, start, end, summit))
+    if not rows:
+        raise ValueError(f"{path} holds no peak: give a file with peaks, or leave --peaks out")
+    table = pd.DataFrame(rows, columns=["chrom", "start", "end", "summit"])
+    return table.sort_values(["chrom", "start", "end", "summit"], ignore_index=True)
+
+
+def place_intervals(
+    table: pd.DataFrame, chrom_sizes: Mapping[str, int], *, genome_chroms: list[str], what: str
+) -> tuple[pd.DataFrame, dict[str, int]]:
+    """Give an interval table the genome's chromosome names, and leave out what is not on the genome.
+
+    Intervals that run past a chromosome's end are kept here; `drop_past_end` and `clip_to_end` are the two answers.
+
+    Args:
+        table: chrom, start, end and more columns.
+        chrom_sizes: bp of the chromosomes in use.
+        genome_chroms: names of all chromosomes of the genome, among them those not in use.
+        what: for the message.
+
+    Returns:
+        The table, sorted in the genome's order, and the number left out by reason.
+
+    Raises:
+        ValueError: no chromosome in common with the genome.
+    """
+    if table.empty:
+        return table, {}
+    names = match_chroms(table["chrom"], genome_chroms, what=f"{what} with the genome")
+    chrom = table["chrom"].map(names)
+    unknown, unused = chrom.isna(), chrom.notna() & ~chrom.isin(list(chrom_sizes))
+    kept = table.assign(chrom=chrom)[~unknown & ~unused]
+    rank = {name: i for i, name in enumerate(chrom_sizes)}
+    kept = kept.assign(_rank=kept["chrom"].map(rank)).sort_values(["_rank", "start", "end"], kind="stable")
+    dropped = {"chromosome not in the genome": int(unknown.sum()), "chromosome not chosen": int(unused.sum())}
+    return kept.drop(columns="_rank").reset_index(drop=True), {reason: n for reason, n in dropped.items() if n}
+
+
+def drop_past_end(table: pd.DataFrame, chrom_sizes: Mapping[str, int]) -> tuple[pd.DataFrame, int]:
+    """Leave out intervals that end past their chromosome; return the rest and how many were left out."""
+    inside = table["end"] <= table["chrom"].map(dict(chrom_sizes))
+    return table[inside].reset_index(drop=True), int((~inside).sum())
+
+
+def clip_to_end(table: pd.DataFrame, chrom_sizes: Mapping[str, int]) -> tuple[pd.DataFrame, int]:
+    """Cut intervals at their chromosome's end; return what is left of them, and how many ran past it."""
+    size = table["chrom"].map(dict(chrom_sizes))
+    num_cut = int((table["end"] > size).sum())
+    clipped = table.assign(end=table["end"].clip(upper=size))
+    return clipped[clipped["start"] < clipped["end"]].reset_index(drop=True), num_cut
+
+
+def interval_rows(path: Path) -> Iterator[tuple[str, int, int, list[str], str]]:
+    """Yield chrom, start, end, all columns and "file, line n" of each interval of a BED-like file.
+
+    Raises:
+        ValueError: what `read_intervals` refuses.
+    """
+    with open_binary(path) as file:
+        for number, raw in enumerate(file, 1):
+            line = raw.decode("utf-8", "replace").rstrip("\r\n")
+            if not line.strip() or line.startswith("#") or line.split(maxsplit=1)[0] in ("track", "browser"):
+                continue
+            place = f"{path}, line {number}"
+            columns = line.split("\t") if "\t" in line else line.split()
+            if len(columns) < 3:
+                raise ValueError(
+                    f"{place}: must have at least 3 tab-separated columns chrom, start, end, got {line[:80]!r}"
+                )
+            start = _integer(columns[1], place, "column 2, the start,")
+            end = _integer(columns[2], place, "column 3, the end,")
+            if not 0 <= start < end:
+                raise ValueError(f"{place}: must have 0 <= start < end (0-based, half-open), got {start} and {end}")
+            yield columns[0], start, end, columns, place
+
+
+def _integer(text: str, place: str, what: str) -> int:
+    """Return the integer in a column."""
+    try:
+        return int(text)
+    except ValueError:
+        raise ValueError(f"{place}: {what} must be an integer, got {text[:40]!r}") from None

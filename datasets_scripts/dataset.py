@@ -1,0 +1,292 @@
+"""Windows of a store as a torch dataset, and the one home of the rules which windows there are."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import numpy as np
+import pandas as pd
+import torch
+from torch.utils.data import Dataset
+
+from .folds import Part
+from .store import PADDING, GenomeStore
+from .windows import background_windows, drop_covered, drop_overlapping, peak_windows, tile_intervals
+
+MAX_N_FRACTION = 0.35  # of a training window, or of an evaluation target
+_COMPLEMENT = np.array([3, 2, 1, 0, 4], np.uint8)
+WindowKind = Literal["tile", "peaks", "peaks+background"]
+
+
+class WindowDataset(Dataset):
+    """Windows of a store: base codes and raw signal, a batch in one gather.
+
+    The jitter and strand of a window depend on the seed, the epoch and its index alone, so the batch of (seed, epoch,
+    indices) is the same at any batch size, number of workers, or after a resume. Workers that outlive an epoch
+    (`persistent_workers`) do not see `set_epoch`.
+
+    Args:
+        store: the genome.
+        windows: columns chrom, start, end, each `input_length` long and starting on a bin.
+        input_length: bp of a window.
+        max_jitter: largest shift in bp, a multiple of the bin size; shifts are whole bins, both ways.
+        reverse_complement: turn half of the windows around.
+        seed: of jitter and strand.
+
+    Raises:
+        ValueError: windows of another length, off the bins, or that with jitter leave the padded chromosome.
+    """
+
+    def __init__(
+        self,
+        store: GenomeStore,
+        windows: pd.DataFrame,
+        *,
+        input_length: int,
+        max_jitter: int = 0,
+        reverse_complement: bool = False,
+        seed: int = 0,
+    ) -> None:
+        _check_windows(store, windows, input_length, max_jitter)
+        self.store = store
+        self.windows = windows.reset_index(drop=True)
+        self.input_length = input_length
+        self.max_jitter = max_jitter
+        self.reverse_complement = reverse_complement
+        self.seed = seed
+        self._starts = store.flat_starts(windows)
+        self.set_epoch(0)
+
+    def set_epoch(self, epoch: int) -> None:
+        """Draw the jitter and the strand of every window anew."""
+        rng = np.random.default_rng([self.seed, epoch])
+        bins = self.max_jitter // self.store.bin_size
+        self._jitter = rng.integers(-bins, bins, len(self), endpoint=True) * self.store.bin_size
+        self._reversed = rng.random(len(self)) < (0.5 if self.reverse_complement else 0.0)
+
+    def __len__(self) -> int:
+        return len(self._starts)
+
+    def __getitem__(self, index: int) -> dict[str, np.ndarray]:
+        """Return one window: `inputs` (L,) uint8 codes and `labels` (T, N) float32 raw units."""
+        return {name: array[0] for name, array in self.__getitems__([index]).items()}
+
+    def __getitems__(self, indices: Sequence[int]) -> dict[str, np.ndarray]:
+        """Return a batch: `inputs` (B, L) uint8 codes and `labels` (B, T, N) float32 raw units."""
+        chosen = np.asarray(indices, np.int64)
+        codes, signal = self.store.gather(self._starts[chosen] + self._jitter[chosen], self.input_length)
+        turned = np.flatnonzero(self._reversed[chosen])
+        codes[turned] = _COMPLEMENT[codes[turned, ::-1]]
+        signal[turned] = signal[turned, :, ::-1]
+        return {"inputs": codes, "labels": signal}
+
+
+def collate(batch: Mapping[str, np.ndarray] | Sequence[Mapping[str, np.ndarray]]) -> dict[str, torch.Tensor]:
+    """Return a batch as tensors; for `DataLoader(dataset, collate_fn=collate)`."""
+    if not isinstance(batch, Mapping):
+        batch = {name: np.stack([item[name] for item in batch]) for name in batch[0]}
+    return {name: torch.from_numpy(array) for name, array in batch.items()}
+
+
+@dataclass(frozen=True)
+class WindowPlan:
+    """Which windows a model is trained on.
+
+    Attributes:
+        kind: "tile" (every `stride` bp), "peaks" (centred on summits), or "peaks+background" (peaks, and windows of the
+            same GC content away from them).
+        stride: bp between tiles.
+        max_unmappable: largest part of a window (with its jitter) that may be unmappable.
+        negative_ratio: background windows per peak window.
+        seed: of the choice of background and of `max_windows`.
+        max_windows: keep this many, drawn at random; None keeps all.
+
+    Raises:
+        ValueError: a value out of its range.
+    """
+
+    kind: WindowKind = "tile"
+    stride: int = 1024
+    max_unmappable: float = 0.35
+    negative_ratio: float = 1.0
+    seed: int = 0
+    max_windows: int | None = None
+
+    def __post_init__(self) -> None:
+        if self.kind not in ("tile", "peaks", "peaks+background"):
+            raise ValueError(f"`kind` must be tile, peaks or peaks+background, got {self.kind!r}")
+        if self.stride <= 0:
+            raise ValueError(f"`stride` must be positive, got {self.stride}")
+        if not 0 <= self.max_unmappable <= 1:
+            raise ValueError(f"`max_unmappable` must lie in [0, 1], got {self.max_unmappable}")
+        if self.negative_ratio < 0:
+            raise ValueError(f"`negative_ratio` must not be negative, got {self.negative_ratio}")
+        if self.max_windows is not None and self.max_windows <= 0:
+            raise ValueError(f"`max_windows` must be positive or None, got {self.max_windows}")
+
+
+def training_windows(
+    store: GenomeStore, plan: WindowPlan, *, input_length: int, max_jitter: int
+) -> tuple[pd.DataFrame, dict[str, Any]]:
+    """Return the input windows to train on, and what was left out.
+
+    Every rule is applied to the window with its jitter, `input_length + 2 * max_jitter` bp: it lies inside one training
+    interval, shares no base with the blacklist, is at most `plan.max_unmappable` unmappable and at most 35 % N.
+
+    Args:
+        store: the genome.
+        plan: which windows.
+        input_length: bp the model reads.
+        max_jitter: largest shift in bp.
+
+    Returns:
+        Columns chrom, start, end of the windows without jitter, in the order of the genome; and the report: `kind`,
+        `candidates`, `dropped` by reason, `kept`.
+
+    Raises:
+        ValueError: lengths off the bins, peak windows from a store without peaks, or no window left.
+    """
+    _check_on_bins(store, input_length=input_length, max_jitter=max_jitter, stride=plan.stride)
+    length = input_length + 2 * max_jitter
+    intervals = store.split.intervals("train", store.chrom_sizes)
+    if plan.kind == "tile":
+        candidates = tile_intervals(intervals, length=length, stride=plan.stride, align=store.bin_size)
+    else:
+        candidates = peak_windows(_peaks(store), length=length, align=store.bin_size)
+    report = _Report(plan.kind, len(candidates))
+    wide = store.split.select(candidates, "train", store.chrom_sizes)
+    report.drop("outside the training intervals", len(candidates) - len(wide))
+    wide = _drop_masked(store, wide, plan, report)
+    if plan.kind == "peaks+background" and len(wide):
+        count = round(plan.negative_ratio * len(wide))
+        background = background_windows(store, length=length, like=wide, count=count, seed=plan.seed, within=intervals)
+        report.candidates += len(background)
+        background = _drop_masked(store, background, plan, report)
+        report.background = len(background)
+        both = pd.concat([wide, background], ignore_index=True)
+        wide = both.iloc[np.argsort(store.flat_starts(both), kind="stable")].reset_index(drop=True)
+    if plan.max_windows is not None and len(wide) > plan.max_windows:
+        chosen = np.random.default_rng(plan.seed).choice(len(wide), plan.max_windows, replace=False)
+        report.drop("over max_windows", len(wide) - plan.max_windows)
+        wide = wide.iloc[np.sort(chosen)].reset_index(drop=True)
+    if wide.empty:
+        raise ValueError(f"{store.path}: no training window is left of {report.candidates}; left out: {report.dropped}")
+    return wide.assign(start=wide["start"] + max_jitter, end=wide["end"] - max_jitter), report.as_dict(len(wide))
+
+
+def evaluation_windows(
+    store: GenomeStore,
+    part: Part,
+    *,
+    input_length: int,
+    target_length: int,
+    kind: Literal["tile", "peaks"] = "tile",
+    stride: int | None = None,
+) -> tuple[pd.DataFrame, dict[str, Any]]:
+    """Return the input windows whose central `target_length` bp are evaluated, and what was left out.
+
+    The target lies inside one interval of the part, shares no base with the blacklist and is at most 35 % N; the input
+    has no unmappable base. The input may reach into other intervals, where only its bases are used, and hang off the
+    chromosome, where it reads N.
+
+    Args:
+        store: the genome.
+        part: "train", "valid" or "test".
+        input_length: bp the model reads.
+        target_length: bp that are compared.
+        kind: "tile" (targets one after the other) or "peaks" (targets centred on summits).
+        stride: bp between tiled targets; `target_length` when None, so that none overlap.
+
+    Returns:
+        Columns chrom, start, end of the input windows, in the order of the genome, maybe none; and the report, as of
+        `training_windows`.
+
+    Raises:
+        ValueError: lengths off the bins, a part without intervals, or peak windows from a store without peaks.
+    """
+    stride = target_length if stride is None else stride
+    _check_on_bins(store, input_length=input_length, target_length=target_length, stride=stride)
+    if not 0 < target_length <= input_length or (input_length - target_length) % (2 * store.bin_size):
+        raise ValueError(
+            f"`target_length` must lie in the middle of `input_length` by whole bins of {store.bin_size} bp, "
+            f"got {target_length} of {input_length}"
+        )
+    context = (input_length - target_length) // 2
+    intervals = store.split.intervals(part, store.chrom_sizes)
+    if intervals.empty:
+        raise ValueError(f"{store.path} has no {part} part: build it with a split that has one")
+    if kind == "tile":
+        targets = tile_intervals(intervals, length=target_length, stride=stride, align=store.bin_size)
+    elif kind == "peaks":
+        targets = peak_windows(_peaks(store), length=target_length, align=store.bin_size)
+    else:
+        raise ValueError(f"`kind` must be tile or peaks, got {kind!r}")
+    report = _Report(kind, len(targets))
+    kept = store.split.select(targets, part, store.chrom_sizes)
+    report.drop(f"outside the {part} intervals", len(targets) - len(kept))
+    kept, num_dropped = drop_overlapping(kept, store.blacklist)
+    report.drop("blacklist", num_dropped)
+    kept, num_dropped = drop_covered(kept, store.gaps, max_fraction=MAX_N_FRACTION)
+    report.drop("N", num_dropped)
+    inputs = kept.assign(start=kept["start"] - context, end=kept["end"] + context)
+    inputs, num_dropped = drop_overlapping(inputs, store.unmappable)
+    report.drop("unmappable", num_dropped)
+    return inputs, report.as_dict(len(inputs))
+
+
+class _Report:
+    """Counts of windows, by the reason they were left out."""
+
+    def __init__(self, kind: str, candidates: int) -> None:
+        self.kind = kind
+        self.candidates = candidates
+        self.background = 0
+        self.dropped: dict[str, int] = {}
+
+    def drop(self, reason: str, number: int) -> None:
+        self.dropped[reason] = self.dropped.get(reason, 0) + number
+
+    def as_dict(self, kept: int) -> dict[str, Any]:
+        dropped = {reason: number for reason, number in self.dropped.items() if number}
+        report = {"kind": self.kind, "candidates": self.candidates, "dropped": dropped, "kept": kept}
+        return report | ({"background": self.background} if self.kind == "peaks+background" else {})
+
+
+def _drop_masked(store: GenomeStore, windows: pd.DataFrame, plan: WindowPlan, report: _Report) -> pd.DataFrame:
+    """Leave out training windows by the masks."""
+    windows, num_dropped = drop_overlapping(windows, store.blacklist)
+    report.drop("blacklist", num_dropped)
+    windows, num_dropped = drop_covered(windows, store.unmappable, max_fraction=plan.max_unmappable)
+    report.drop("unmappable", num_dropped)
+    windows, num_dropped = drop_covered(windows, store.gaps, max_fraction=MAX_N_FRACTION)
+    report.drop("N", num_dropped)
+    return windows
+
+
+def _peaks(store: GenomeStore) -> pd.DataFrame:
+    """Return the store's peaks, of which there must be some."""
+    if store.peaks.empty:
+        raise ValueError(f"{store.path} was built without peaks: build it with --peaks, or take tiled windows")
+    return store.peaks
+
+
+def _check_on_bins(store: GenomeStore, **lengths: int) -> None:
+    """Refuse lengths that are not whole bins."""
+    for name, value in lengths.items():
+        if value < 0 or value % store.bin_size:
+            raise ValueError(f"`{name}` must be a multiple of the store's bin size {store.bin_size}, got {value}")
+
+
+def _check_windows(store: GenomeStore, windows: pd.DataFrame, input_length: int, max_jitter: int) -> None:
+    """Refuse windows that cannot be gathered."""
+    _check_on_bins(store, input_length=input_length, max_jitter=max_jitter)
+    start, end = windows["start"], windows["end"]
+    if (end - start != input_length).any():
+        raise ValueError(f"windows must be `input_length` {input_length} bp long, got {sorted(set(end - start))[:3]}")
+    if (start % store.bin_size).any():
+        raise ValueError(
+            f"windows must start on bins of {store.bin_size} bp, got {start[start % store.bin_size > 0].iloc[0]}"
+        )
+    reach = PADDING - max_jitter
+    if (start < -reach).any() or (end > windows["chrom"].map(store.chrom_sizes) + reach).any():
+        raise ValueError(f"windows with their jitter must lie within {PADDING} bp of their chromosome")

@@ -1,0 +1,234 @@
+"""GenomeStore: a genome and its tracks as flat arrays, from which a batch of windows is one gather.
+
+A store is a folder made by build.py's `build_store`:
+
+    store.json        names, sizes and digests
+    codes.npy         uint8, flat: A0 C1 G2 T3 N4
+    tracks/NAME.npy   float32, flat: one value per bin, raw units
+    peaks.tsv, blacklist.tsv, unmappable.tsv, gaps.tsv (runs of N), split.json, report.json
+
+Chromosomes lie one after the other with PADDING bp of N and zero signal before, between and after them, so a window that
+hangs off a chromosome's end reads N and 0 without a branch.
+"""
+
+import json
+from collections.abc import Callable, Mapping
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from .chrom_names import shown
+from .folds import Split
+
+PADDING = 32_768  # bp of N around every chromosome
+ALIGNMENT = 4096  # bp; chromosome offsets are multiples of it, so bins of every chromosome start on a bin
+FORMAT = "chromhub-store"
+VERSION = 1
+_IN_MEMORY_BELOW = 4 << 30  # bytes
+
+
+def next_offset(end: int) -> int:
+    """Return where, in flat bp, the chromosome after one that ends at `end` starts, or the array ends."""
+    return -(-(end + PADDING) // ALIGNMENT) * ALIGNMENT
+
+
+def flat_layout(chrom_sizes: Mapping[str, int]) -> tuple[dict[str, int], int]:
+    """Return the offset of each chromosome in the flat arrays, and their length, in bp."""
+    offsets, end = {}, 0
+    for chrom, size in chrom_sizes.items():
+        offsets[chrom] = next_offset(end)
+        end = offsets[chrom] + size
+    return offsets, next_offset(end)
+
+
+class GenomeStore:
+    """A genome, its tracks, its masks and its split, opened with `GenomeStore.open`.
+
+    Sent to another process, it is opened there anew.
+
+    Attributes:
+        path: the folder.
+        genome: name of the assembly, or "".
+        chrom_sizes: bp of each chromosome.
+        chrom_digests: first 16 hex digits of the SHA-256 of each chromosome's codes.
+        bin_size: bp per bin.
+        summary: "max", "mean" or "sum" of the bases of a bin.
+        track_names: of the tracks, in the order of the signal's axis T.
+        split: training, validation and test intervals.
+        fingerprint: 16 hex digits that change when any of the content does.
+        description: what store.json holds.
+    """
+
+    def __init__(self, path: Path, description: Mapping[str, Any], in_memory: bool | None) -> None:
+        self.path = path
+        self.description = dict(description)
+        self.genome: str = description["genome"]
+        self.chrom_sizes: dict[str, int] = {c["name"]: c["size"] for c in description["chroms"]}
+        self.chrom_digests: dict[str, str] = {c["name"]: c["digest"] for c in description["chroms"]}
+        self.bin_size: int = description["bin_size"]
+        self.summary: str = description["summary"]
+        self.track_names: list[str] = [track["name"] for track in description["tracks"]]
+        self.fingerprint: str = description["fingerprint"]
+        self.split = Split.from_json(path / "split.json")
+        self._offsets, self._length = flat_layout(self.chrom_sizes)
+        self._in_memory = in_memory
+        self._windows: dict[tuple[int, int], np.ndarray] = {}
+        self._codes = self._map("codes.npy", np.uint8, self._length)
+        num_bins = self._length // self.bin_size
+        self._tracks = [self._map(f"tracks/{name}.npy", np.float32, num_bins) for name in self.track_names]
+        if in_memory or (in_memory is None and self.num_bytes < _IN_MEMORY_BELOW):
+            self.load_into_memory()
+
+    @classmethod
+    def open(cls, path: str | Path, *, in_memory: bool | None = None) -> "GenomeStore":
+        """Open a store.
+
+        Args:
+            path: its folder.
+            in_memory: load the arrays (True), map them (False), or load them when they take less than 4 GiB (None).
+
+        Raises:
+            FileNotFoundError: no such folder, or a file of the store is missing.
+            ValueError: not a store, one of another version, or a file of the wrong size.
+        """
+        path = Path(path)
+        if not (path / "store.json").is_file():
+            raise FileNotFoundError(
+                f"{path} is not a chromhub store (no store.json): make one with `chromhub data build`"
+            )
+        description = json.loads((path / "store.json").read_text())
+        if description.get("format") != FORMAT or description.get("version") != VERSION:
+            raise ValueError(
+                f"{path}/store.json must say {FORMAT} version {VERSION}, got {description.get('format')} version "
+                f"{description.get('version')}: build the store again"
+            )
+        return cls(path, description, in_memory)
+
+    def __reduce__(self) -> tuple[Callable, tuple]:
+        return _reopen, (self.path, self._in_memory)
+
+    @property
+    def num_bytes(self) -> int:
+        """Size of the codes and tracks in bytes."""
+        return self._codes.nbytes + sum(track.nbytes for track in self._tracks)
+
+    @cached_property
+    def peaks(self) -> pd.DataFrame:
+        """Columns chrom, start, end, summit; empty when the store was built without peaks."""
+        return self._table("peaks.tsv")
+
+    @cached_property
+    def blacklist(self) -> pd.DataFrame:
+        """Columns chrom, start, end."""
+        return self._table("blacklist.tsv")
+
+    @cached_property
+    def unmappable(self) -> pd.DataFrame:
+        """Columns chrom, start, end."""
+        return self._table("unmappable.tsv")
+
+    @cached_property
+    def gaps(self) -> pd.DataFrame:
+        """Runs of N, columns chrom, start, end."""
+        return self._table("gaps.tsv")
+
+    def report(self) -> list[dict[str, Any]]:
+        """Return what was read, kept and dropped of each input when the store was built."""
+        return json.loads((self.path / "report.json").read_text())
+
+    def load_into_memory(self) -> None:
+        """Read the arrays into memory; random windows of a cold map are several times slower."""
+        self._codes = np.array(self._codes)
+        self._tracks = [np.array(track) for track in self._tracks]
+        self._windows.clear()
+
+    def offset(self, chrom: str) -> int:
+        """Return where a chromosome starts in the flat arrays, in bp."""
+        if chrom not in self._offsets:
+            raise ValueError(f"{self.path} has no chromosome {chrom!r}: it has {shown(self._offsets)}")
+        return self._offsets[chrom]
+
+    def codes(self, chrom: str) -> np.ndarray:
+        """Return a chromosome's codes, (size,) uint8, a read-only view."""
+        start = self.offset(chrom)
+        return self._read_only(self._codes[start : start + self.chrom_sizes[chrom]])
+
+    def signal(self, chrom: str, track: int | str = 0) -> np.ndarray:
+        """Return a chromosome's signal, (ceil(size / bin_size),) float32 raw units, a read-only view."""
+        index = self.track_names.index(track) if isinstance(track, str) else track
+        first = self.offset(chrom) // self.bin_size
+        return self._read_only(self._tracks[index][first : first - (-self.chrom_sizes[chrom] // self.bin_size)])
+
+    def flat_starts(self, windows: pd.DataFrame) -> np.ndarray:
+        """Return where windows (columns chrom, start) begin in the flat arrays, (B,) int64 bp."""
+        if unknown := set(windows["chrom"].unique()) - set(self._offsets):
+            raise ValueError(f"{self.path} has no chromosome {sorted(unknown)}: it has {shown(self._offsets)}")
+        return windows["chrom"].map(self._offsets).to_numpy(np.int64) + windows["start"].to_numpy(np.int64)
+
+    def gather_codes(self, starts: np.ndarray, length: int) -> np.ndarray:
+        """Return the codes of windows, (B, length) uint8; `starts` as in `gather`, on any bp."""
+        self._check_inside(starts, length)
+        return self._view(0, self._codes, length)[starts]
+
+    def gather(self, starts: np.ndarray, length: int) -> tuple[np.ndarray, np.ndarray]:
+        """Read a batch of windows at once.
+
+        Args:
+            starts: (B,) int64, flat bp (`flat_starts`, or `offset(chrom) + start`), multiples of `bin_size`.
+            length: bp of every window, a multiple of `bin_size`.
+
+        Returns:
+            (B, length) uint8 codes and (B, T, length / bin_size) float32 signal in raw units.
+
+        Raises:
+            ValueError: a window off the padded genome or off the bins.
+        """
+        starts = np.asarray(starts, np.int64)
+        if length % self.bin_size or (starts % self.bin_size).any():
+            raise ValueError(
+                f"windows must start on bins of {self.bin_size} bp and be whole bins long, got length {length}"
+            )
+        codes = self.gather_codes(starts, length)
+        num_bins = length // self.bin_size
+        signal = np.empty((len(starts), len(self._tracks), num_bins), np.float32)
+        for i, track in enumerate(self._tracks):
+            signal[:, i] = self._view(1 + i, track, num_bins)[starts // self.bin_size]
+        return codes, signal
+
+    def _check_inside(self, starts: np.ndarray, length: int) -> None:
+        if len(starts) and (starts.min() < 0 or starts.max() + length > self._length):
+            raise ValueError(f"windows must lie within the genome and {PADDING} bp of padding, got one outside")
+
+    def _view(self, array_id: int, array: np.ndarray, length: int) -> np.ndarray:
+        """Return all windows of a flat array as a view; indexing it with starts is the gather."""
+        key = array_id, length
+        if key not in self._windows:
+            self._windows[key] = np.lib.stride_tricks.sliding_window_view(array, length)
+        return self._windows[key]
+
+    @staticmethod
+    def _read_only(view: np.ndarray) -> np.ndarray:
+        view.flags.writeable = False
+        return view
+
+    def _map(self, name: str, dtype: type, length: int) -> np.ndarray:
+        file = self.path / name
+        if not file.is_file():
+            raise FileNotFoundError(f"{self.path} is damaged: {name} is missing; build the store again")
+        array = np.load(file, mmap_mode="r")
+        if array.dtype != dtype or array.shape != (length,):
+            raise ValueError(
+                f"{file} must hold {length} of {np.dtype(dtype)}, got {array.shape} of {array.dtype}: build again"
+            )
+        return array
+
+    def _table(self, name: str) -> pd.DataFrame:
+        types = {"chrom": str, "start": "int64", "end": "int64", "summit": "int64"}
+        return pd.read_csv(self.path / name, sep="\t", dtype=types, keep_default_na=False)
+
+
+def _reopen(path: Path, in_memory: bool | None) -> GenomeStore:
+    return GenomeStore.open(path, in_memory=in_memory)
