@@ -1,0 +1,165 @@
+"""Pictures of a run: its training curve, predicted against true, and a region of the genome.
+
+Colours are those of Okabe & Ito (2008, jfly.uni-koeln.de/color), which colour-blind readers tell apart.
+"""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+from matplotlib.ticker import FuncFormatter, MaxNLocator
+
+BLUE, ORANGE, GREEN, GREY = "#0072B2", "#D55E00", "#009E73", "#555555"
+_DPI = 150
+
+
+def training_curve(history: Sequence[Mapping[str, Any]], path: str | Path) -> None:
+    """Draw the loss and the validation Pearson over the steps of a run.
+
+    Args:
+        history: rows {step, epoch, loss, eval_loss, eval_pearson, learning_rate}; a value may be None or missing.
+        path: PNG to write.
+
+    Raises:
+        ValueError: no row.
+    """
+    if not history:
+        raise ValueError("`history` must hold at least one row, got none; was the model trained?")
+    figure, axes = _figure(width=9, height=3.6, columns=2)
+    loss, pearson = axes[0]
+    for key, label, colour in (("loss", "training", BLUE), ("eval_loss", "validation", ORANGE)):
+        steps, values = _points(history, key)
+        loss.plot(steps, values, color=colour, label=label, **_line(len(steps)))
+    loss.set(title="Loss", xlabel="step", ylabel="Poisson negative log likelihood")
+    loss.legend(frameon=False)
+    steps, values = _points(history, "eval_pearson")
+    pearson.plot(steps, values, color=ORANGE, **_line(len(steps)))
+    if len(values):
+        best = int(np.argmax(values))
+        pearson.plot(steps[best], values[best], "o", color=GREEN, markersize=8, zorder=3)
+        late = steps[best] > steps.mean()
+        pearson.annotate(
+            f"best {values[best]:.3f} at step {steps[best]:,}",
+            (steps[best], values[best]),
+            xytext=(-8 if late else 8, -16),
+            textcoords="offset points",
+            ha="right" if late else "left",
+            color=GREEN,
+        )
+    pearson.set(title="Validation Pearson", xlabel="step", ylabel="Pearson's r (log1p signal)")
+    for axis in (loss, pearson):
+        axis.xaxis.set_major_locator(MaxNLocator(5, integer=True))
+        axis.xaxis.set_major_formatter(FuncFormatter(lambda step, _: f"{step:,.0f}"))
+    _save(figure, path)
+
+
+def scatter(predicted: np.ndarray, true: np.ndarray, path: str | Path, *, title: str, unit: str) -> None:
+    """Draw predicted against true signal as counts of bins in hexagons, both in log1p.
+
+    Args:
+        predicted: values of any shape, raw units.
+        true: the same.
+        path: PNG to write.
+        title: heading.
+        unit: of the signal, for the axes.
+
+    Raises:
+        ValueError: no value.
+    """
+    x, y = np.log1p(np.maximum(true, 0)).ravel(), np.log1p(np.maximum(predicted, 0)).ravel()
+    if x.size == 0:
+        raise ValueError("`true` must hold at least one bin, got none")
+    figure, axes = _figure(width=5.6, height=4.8)
+    axis = axes[0, 0]
+    top = 1.03 * max(float(x.max()), float(y.max()), 0.1)
+    hexagons = axis.hexbin(x, y, gridsize=60, extent=(0, top, 0, top), bins="log", mincnt=1, cmap="cividis", lw=0.1)
+    axis.plot([0, top], [0, top], color=ORANGE, lw=1.2, ls="--", label="predicted = true")
+    axis.set(title=title, xlabel=f"true log1p({unit})", ylabel=f"predicted log1p({unit})")
+    axis.set(xlim=(0, top), ylim=(0, top), aspect="equal")
+    axis.legend(frameon=False, loc="upper left")
+    figure.colorbar(hexagons, label="bins", shrink=0.85)
+    _save(figure, path)
+
+
+def tracks(
+    predicted: np.ndarray,
+    true: np.ndarray,
+    path: str | Path,
+    *,
+    chrom: str,
+    start: int,
+    bin_size: int,
+    track_names: Sequence[str],
+    unit: str,
+    peaks: pd.DataFrame | None = None,
+) -> None:
+    """Draw a region as a genome browser would: true above predicted for each track, on one scale a track.
+
+    Args:
+        predicted: (T, bins) raw units.
+        true: (T, bins) raw units.
+        path: PNG to write.
+        chrom: name, for the heading.
+        start: first bp of the region.
+        bin_size: bp per bin.
+        track_names: T names.
+        unit: of the signal, for the axes.
+        peaks: columns chrom, start, end; drawn below.
+    """
+    num_tracks, num_bins = true.shape
+    end = start + num_bins * bin_size
+    edges = np.arange(start, end + 1, bin_size)
+    figure, axes = _figure(width=10, height=0.8 + 2.2 * num_tracks, rows=2 * num_tracks, sharex=True)
+    for track, name in enumerate(track_names):
+        top = 1.05 * max(float(true[track].max()), float(predicted[track].max()), 1e-6)
+        for row, (values, label, colour) in enumerate(
+            ((true[track], "true", BLUE), (predicted[track], "predicted", ORANGE))
+        ):
+            axis = axes[2 * track + row, 0]
+            axis.stairs(values, edges, fill=True, color=colour)
+            axis.set(xlim=(start, end), ylim=(0, top))
+            axis.set_ylabel(f"{name}\n{label}", rotation=0, ha="right", va="center")
+            axis.yaxis.set_major_locator(MaxNLocator(3))
+    if peaks is not None:
+        inside = peaks[(peaks["chrom"] == chrom) & (peaks["start"] < end) & (peaks["end"] > start)]
+        for row, (peak_start, peak_end) in enumerate(zip(inside["start"], inside["end"], strict=True)):
+            for axis in axes[:, 0]:
+                axis.axvspan(peak_start, peak_end, color=GREY, alpha=0.15, lw=0, label="peaks" if row == 0 else None)
+        if len(inside):
+            axes[0, 0].legend(frameon=False, loc="upper right")
+    axes[0, 0].set_title(f"{chrom}:{start:,}-{end:,}   {unit}")
+    axes[-1, 0].set_xlabel(f"position on {chrom} (bp)")
+    axes[-1, 0].xaxis.set_major_formatter(FuncFormatter(lambda position, _: f"{position:,.0f}"))
+    axes[-1, 0].xaxis.set_major_locator(MaxNLocator(6))
+    _save(figure, path)
+
+
+def _figure(
+    *, width: float, height: float, rows: int = 1, columns: int = 1, sharex: bool = False
+) -> tuple[Figure, np.ndarray]:
+    """Return a figure without pyplot's global state, and its (rows, columns) axes."""
+    figure = Figure(figsize=(width, height), layout="constrained")
+    FigureCanvasAgg(figure)
+    axes = figure.subplots(rows, columns, squeeze=False, sharex=sharex)
+    for axis in axes.flat:
+        axis.spines[["top", "right"]].set_visible(False)
+    return figure, axes
+
+
+def _save(figure: Figure, path: str | Path) -> None:
+    figure.savefig(path, dpi=_DPI, format="png")
+
+
+def _points(history: Sequence[Mapping[str, Any]], key: str) -> tuple[np.ndarray, np.ndarray]:
+    """Return steps and values of the rows that have the value."""
+    rows = [(row["step"], row[key]) for row in history if row.get(key) is not None]
+    return np.array([step for step, _ in rows], np.int64), np.array([value for _, value in rows], np.float64)
+
+
+def _line(num_points: int) -> dict[str, Any]:
+    """Return a line's style: with few points, each is marked."""
+    return {"lw": 1.6, "marker": "o" if num_points <= 30 else None, "markersize": 4}

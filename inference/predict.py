@@ -1,0 +1,317 @@
+"""Predictions for windows, for whole chromosomes, and as bigWig files.
+
+Every chromosome has one grid of tiles: `target_length` bp each from position 0, every tile predicted from the window
+of `input_length` bp around it, with N beyond the chromosome's ends. Tiles do not overlap and nothing is blended, so a
+track does not depend on the batch size (but for rounding) or on what else was asked for.
+"""
+
+import re
+import tempfile
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import torch
+
+from ..datasets_scripts.atomic import check_output
+from ..datasets_scripts.bigwig import write_bigwig
+from ..datasets_scripts.chrom_names import match_chroms, shown
+from ..datasets_scripts.fasta import N_CODE, Fasta
+from ..datasets_scripts.store import GenomeStore
+from ..modeling import AtacForTrackPrediction
+
+_COMPLEMENT = np.array([3, 2, 1, 0, N_CODE], np.uint8)
+
+Progress = Callable[[int, int], None]
+"""Called with the number of windows done and of all windows."""
+
+
+def predict_batches(
+    model: AtacForTrackPrediction,
+    batches: Iterable[np.ndarray],
+    *,
+    device: torch.device | str | None = None,
+    average_rc: bool = False,
+) -> Iterator[np.ndarray]:
+    """Predict the targets of windows, batch by batch.
+
+    Args:
+        model: in evaluation mode.
+        batches: (B, L) uint8 codes each, L = `input_length`; B may differ.
+        device: where the model is moved first; None leaves it where it is.
+        average_rc: predict both strands and average them in the scale of training. That is the scale of the loss and of
+            the metrics: one strand that overshoots weighs no more there than one that undershoots.
+
+    Yields:
+        (B, T, target_length / bin_size) float32, in the scale of training (`model.to_signal` gives raw units).
+
+    Raises:
+        ValueError: the model is in training mode, or a prediction is not finite.
+    """
+    if model.training:
+        raise ValueError("`model` must be in evaluation mode; call model.eval() first")
+    if device is not None:
+        model.to(torch.device(device))  # pyright: ignore[reportArgumentType] - transformers' stub of `to`
+    for codes in batches:
+        predictions = _predict(model, codes)
+        if average_rc:
+            predictions = (predictions + _predict(model, _COMPLEMENT[codes[:, ::-1]])[..., ::-1]) / 2
+        if not np.isfinite(predictions).all():
+            raise ValueError("the model predicted values that are not finite; its weights are damaged, train it again")
+        yield predictions
+
+
+def predict_chrom(
+    model: AtacForTrackPrediction,
+    codes: np.ndarray,
+    *,
+    tiles: np.ndarray | None = None,
+    batch_size: int = 64,
+    device: torch.device | str | None = None,
+    average_rc: bool = False,
+) -> Iterator[tuple[int, np.ndarray]]:
+    """Predict a chromosome tile by tile, in order.
+
+    Args:
+        model: in evaluation mode.
+        codes: (size,) uint8 codes of the whole chromosome.
+        tiles: ascending indices of the tiles to predict; None for all.
+        batch_size: tiles predicted at once.
+        device: as in `predict_batches`.
+        average_rc: as in `predict_batches`.
+
+    Yields:
+        Where a run of adjacent tiles of one batch starts, in bp, and its signal, (T, bins) float32 in raw units. The
+        last tile ends with the chromosome's last bin.
+    """
+    config = model.config
+    num_bins = -(-len(codes) // config.bin_size)
+    tile_bins = config.target_length // config.bin_size
+    if tiles is None:
+        tiles = np.arange(-(-num_bins // tile_bins))
+    batches = [tiles[first : first + batch_size] for first in range(0, len(tiles), batch_size)]
+    context = (config.input_length - config.target_length) // 2
+    windows = (cut_windows(codes, batch * config.target_length - context, config.input_length) for batch in batches)
+    predicted = predict_batches(model, windows, device=device, average_rc=average_rc)
+    for batch, predictions in zip(batches, predicted, strict=True):
+        signal = model.to_signal(torch.from_numpy(predictions)).numpy()  # (B, T, tile_bins)
+        for run in np.split(np.arange(len(batch)), np.flatnonzero(np.diff(batch) > 1) + 1):
+            stitched = signal[run].transpose(1, 0, 2).reshape(signal.shape[1], -1)
+            yield int(batch[run[0]]) * config.target_length, stitched[:, : num_bins - int(batch[run[0]]) * tile_bins]
+
+
+def cut_windows(codes: np.ndarray, starts: np.ndarray, length: int) -> np.ndarray:
+    """Cut windows from a chromosome, with N beyond its ends.
+
+    Args:
+        codes: (size,) uint8.
+        starts: (B,) bp, may be negative.
+        length: bp of every window.
+
+    Returns:
+        (B, length) uint8.
+    """
+    positions = starts[:, None] + np.arange(length)
+    inside = (positions >= 0) & (positions < len(codes))
+    return np.where(inside, codes[positions.clip(0, len(codes) - 1)], np.uint8(N_CODE))
+
+
+@dataclass(frozen=True)
+class PredictedTracks:
+    """The files that `predict_to_bigwig` wrote.
+
+    Attributes:
+        paths: one a track.
+        chroms: chromosomes with predictions.
+        num_bins: bins with predictions in each file.
+    """
+
+    paths: tuple[Path, ...]
+    chroms: tuple[str, ...]
+    num_bins: int
+
+
+def track_paths(path: str | Path, track_names: Iterable[str]) -> tuple[Path, ...]:
+    """Return the file of each track: `path` itself for one track, name.TRACK.bw for each of several.
+
+    Raises:
+        ValueError: two tracks would share a file.
+    """
+    path, names = Path(path), [re.sub(r"[^\w.+-]", "_", name) for name in track_names]
+    if len(names) == 1:
+        return (path,)
+    if len(set(names)) < len(names):
+        raise ValueError(f"track names must differ as file names, got {', '.join(names)}; rename them in config.json")
+    return tuple(path.with_name(f"{path.stem}.{name}{path.suffix}") for name in names)
+
+
+def whole_chroms(chrom_sizes: Mapping[str, int], chroms: Iterable[str]) -> pd.DataFrame:
+    """Return chromosomes as regions (chrom, start, end); "chr1" and "1" are one name.
+
+    Raises:
+        ValueError: a chromosome that the genome lacks.
+    """
+    names = _known(chroms, chrom_sizes).values()
+    return pd.DataFrame([(name, 0, chrom_sizes[name]) for name in names], columns=["chrom", "start", "end"])
+
+
+def predict_to_bigwig(
+    model: AtacForTrackPrediction,
+    source: GenomeStore | Fasta,
+    path: str | Path,
+    *,
+    regions: pd.DataFrame | None = None,
+    batch_size: int = 64,
+    average_rc: bool = False,
+    overwrite: bool = False,
+    progress: Progress | None = None,
+) -> PredictedTracks:
+    """Predict a genome, or regions of it, into one bigWig a track, in raw units.
+
+    Memory holds one chromosome's sequence and one batch. Predictions wait in a temporary file beside the output (4
+    bytes a bin and track) until all are there, since a bigWig wants its chromosomes sorted by name and a FASTA may
+    hold them in any order. A region is predicted on the same tiles as the whole chromosome and cut to the bins it
+    touches. Tiles without a single A, C, G or T are left out, as gaps.
+
+    Args:
+        model: in evaluation mode, on the device to run on.
+        source: where the sequence comes from.
+        path: the file to make; see `track_paths` for several tracks.
+        regions: columns chrom, start, end; None for the whole genome. They may overlap.
+        batch_size: tiles predicted at once.
+        average_rc: as in `predict_batches`.
+        overwrite: replace existing files.
+        progress: told how many tiles are done.
+
+    Returns:
+        What was written.
+
+    Raises:
+        FileExistsError: a file exists and `overwrite` is not given.
+        ValueError: a region on no chromosome or off its end, or nothing to predict.
+    """
+    paths = track_paths(path, model.config.track_names or ())
+    for file in paths:
+        check_output(file, overwrite)
+    sizes, bin_size, tile = source.chrom_sizes, model.config.bin_size, model.config.target_length
+    wanted = _regions_by_chrom(regions, sizes)
+    tiles = {chrom: np.flatnonzero(_touched(rows, step=tile, size=sizes[chrom])) for chrom, rows in wanted.items()}
+    done, total = 0, sum(map(len, tiles.values()))
+    paths[0].parent.mkdir(parents=True, exist_ok=True)
+    with _Spool(paths[0], num_tracks=len(paths)) as spool:
+        for chrom, codes in _chromosomes(source, wanted):
+            called = np.array([i for i in tiles[chrom] if (codes[i * tile : (i + 1) * tile] != N_CODE).any()], np.int64)
+            done += len(tiles[chrom]) - len(called)
+            asked = _touched(wanted[chrom], step=bin_size, size=len(codes))
+            for start, signal in predict_chrom(
+                model, codes, tiles=called, batch_size=batch_size, average_rc=average_rc
+            ):
+                first, num_bins = start // bin_size, signal.shape[1]
+                spool.add(chrom, start, np.where(asked[first : first + num_bins], signal, np.float32(np.nan)))
+                done += -(-num_bins * bin_size // tile)
+                if progress:
+                    progress(done, total)
+        if not spool.num_values:
+            raise ValueError("there is nothing to predict: the sequence asked for has no base but N")
+        header = {chrom: sizes[chrom] for chrom in sorted(sizes)}
+        for track, file in enumerate(paths):
+            write_bigwig(file, header, spool.chunks(track), bin_size=bin_size, overwrite=overwrite)
+        return PredictedTracks(paths, tuple(spool.chroms), spool.num_values)
+
+
+class _Spool:
+    """Chunks of several tracks in temporary files, written in any order and read back sorted.
+
+    Args:
+        beside: the files lie in a hidden folder beside this path, and are gone when the block ends.
+        num_tracks: tracks.
+    """
+
+    def __init__(self, beside: Path, *, num_tracks: int) -> None:
+        self._folder = tempfile.TemporaryDirectory(dir=beside.parent, prefix=f".{beside.name}.partial-")
+        self._files = [(Path(self._folder.name) / str(track)).open("w+b") for track in range(num_tracks)]
+        self._pieces: list[tuple[str, int, int, int]] = []  # chrom, start in bp, first value in the file, values
+        self._end = 0
+        self.num_values = 0
+
+    def __enter__(self) -> "_Spool":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for file in self._files:
+            file.close()
+        self._folder.cleanup()
+
+    @property
+    def chroms(self) -> list[str]:
+        """Chromosomes with values, sorted."""
+        return sorted({chrom for chrom, *_ in self._pieces})
+
+    def add(self, chrom: str, start: int, values: np.ndarray) -> None:
+        """Add (T, n) float32 values, NaN for gaps, that begin at `start` bp."""
+        for file, row in zip(self._files, values, strict=True):
+            file.write(row.astype(np.float32).tobytes())
+        self._pieces.append((chrom, start, self._end, values.shape[1]))
+        self._end += values.shape[1]
+        self.num_values += int(np.count_nonzero(~np.isnan(values[0])))
+
+    def chunks(self, track: int) -> Iterator[tuple[str, int, np.ndarray]]:
+        """Yield the chunks of a track, sorted by chromosome and position."""
+        file = self._files[track]
+        for chrom, start, first, num_values in sorted(self._pieces):
+            file.seek(4 * first)
+            yield chrom, start, np.frombuffer(file.read(4 * num_values), np.float32)
+
+
+def _regions_by_chrom(regions: pd.DataFrame | None, chrom_sizes: Mapping[str, int]) -> dict[str, pd.DataFrame]:
+    """Return the rows of each chromosome under the genome's names; every region must lie on the genome."""
+    if regions is None:
+        regions = whole_chroms(chrom_sizes, chrom_sizes)
+    if regions.empty:
+        raise ValueError("there is nothing to predict: no region was given")
+    regions = regions.assign(chrom=regions["chrom"].replace(_known(regions["chrom"], chrom_sizes)))
+    sizes = np.array([chrom_sizes[chrom] for chrom in regions["chrom"]])
+    off_end = regions[regions["end"] > sizes]
+    if len(off_end):
+        chrom, start, end = off_end.iloc[0][["chrom", "start", "end"]]
+        raise ValueError(
+            f"regions must end within their chromosome, but {chrom}:{start}-{end} does not ({chrom} has "
+            f"{chrom_sizes[chrom]} bp; {len(off_end)} such regions): are they of another assembly?"
+        )
+    return {str(chrom): rows for chrom, rows in regions.groupby("chrom", sort=False)}
+
+
+def _known(chroms: Iterable[str], chrom_sizes: Mapping[str, int]) -> dict[str, str]:
+    """Return the genome's name of each chromosome, all of which it must have."""
+    chroms = list(dict.fromkeys(chroms))
+    names = match_chroms(chroms, chrom_sizes, what="what to predict with the genome")
+    if unknown := [chrom for chrom in chroms if chrom not in names]:
+        raise ValueError(f"the genome has no chromosomes {shown(unknown)}; it has {shown(chrom_sizes)}")
+    return names
+
+
+def _touched(regions: pd.DataFrame, *, step: int, size: int) -> np.ndarray:
+    """Tell which steps of a chromosome's grid regions overlap, (ceil(size / step),) bool."""
+    touched = np.zeros(-(-size // step), bool)
+    for start, end in zip(regions["start"], regions["end"], strict=True):
+        touched[start // step : -(-end // step)] = True
+    return touched
+
+
+def _chromosomes(source: GenomeStore | Fasta, wanted: Iterable[str]) -> Iterator[tuple[str, np.ndarray]]:
+    """Yield the codes of the wanted chromosomes, one at a time."""
+    if isinstance(source, Fasta):
+        yield from ((chrom, codes) for chrom, codes in source.read_codes() if chrom in wanted)
+    else:
+        yield from ((chrom, source.codes(chrom)) for chrom in wanted)
+
+
+def _predict(model: AtacForTrackPrediction, codes: np.ndarray) -> np.ndarray:
+    """Return predictions of the target bins, (B, T, bins) float32 in the scale of training."""
+    crop = model.config.crop_bins
+    with torch.inference_mode():
+        inputs = torch.from_numpy(np.ascontiguousarray(codes)).to(model.device)
+        predictions = model(inputs).predictions
+    return predictions[..., crop : predictions.shape[-1] - crop].float().cpu().numpy()
