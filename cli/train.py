@@ -93,7 +93,7 @@ def train(
         num_workers=num_workers,
     )
     options = {"resume": resume, "overwrite": overwrite, "device": device}
-    _run(output, recipe, flags, options, threads=threads, quiet=quiet, as_json=as_json)
+    _run("train", output, recipe, flags, options, threads=threads, quiet=quiet, as_json=as_json)
 
 
 @command()
@@ -137,7 +137,7 @@ def finetune(
         settings,
         base=base,
         data=data,
-        mode=mode,
+        mode=mode or ("lora" if recipe is None and not resume else None),
         new_head=new_head or None,
         lora={"r": lora_r},
         epochs=epochs,
@@ -155,7 +155,7 @@ def finetune(
         num_workers=num_workers,
     )
     options = {"resume": resume, "overwrite": overwrite, "device": device, "allow_leak": allow_leak}
-    _run(output, recipe, flags, options, threads=threads, quiet=quiet, as_json=as_json)
+    _run("finetune", output, recipe, flags, options, threads=threads, quiet=quiet, as_json=as_json)
 
 
 def _flags(settings: list[str] | None, **flags: Any) -> dict[str, Any]:
@@ -180,6 +180,7 @@ def _flags(settings: list[str] | None, **flags: Any) -> dict[str, Any]:
 
 
 def _run(
+    verb: str,
     output: Path,
     recipe: Path | None,
     flags: dict[str, Any],
@@ -200,6 +201,9 @@ def _run(
         if not recipe.is_file():
             raise FileNotFoundError(f"{output} holds no unfinished run to resume; train without --resume")
     loaded = load_recipe(recipe, **flags)
+    if (verb == "train") != (loaded.mode == "scratch"):
+        other = "finetune" if verb == "train" else "train"
+        raise ValueError(f"the recipe is of mode {loaded.mode}; use `chromhub {other}`")
     try:
         summary = train_run(loaded, output, progress=not quiet, say=_silent if quiet else say, **options)
     except KeyboardInterrupt:

@@ -141,17 +141,21 @@ def test_train_then_finetune(data, tmp_path):
             ["finetune", "-o", "r", "--data", "d", "--base", "./none", "--mode", "lorra"],
             "'mode' must be valid, got 'lorra'",
         ),
+        (["finetune", "-o", "r", "--recipe", "scratch.yaml"], "the recipe is of mode scratch; use `chromhub train`"),
+        (["train", "-o", "r", "--recipe", "lora.yaml"], "the recipe is of mode lora; use `chromhub finetune`"),
         (["finetune", "-o", "r", "--recipe", "none.yaml", "--base", "b"], "none.yaml"),
     ],
 )
 def test_bad_input_ends_in_one_sentence(tmp_path, monkeypatch, arguments, sentence):
     monkeypatch.chdir(tmp_path)
+    (tmp_path / "scratch.yaml").write_text("data: d\npreset: dcnn\n")
+    (tmp_path / "lora.yaml").write_text("data: d\nbase: b\n")
     result = RUNNER.invoke(app, arguments)
     assert result.exit_code == 2
     assert result.stderr.startswith("error: ")
     assert sentence in result.stderr
     assert len(result.stderr.splitlines()) == 1
-    assert list(tmp_path.iterdir()) == []
+    assert not (tmp_path / "r").exists()
 
 
 def test_a_preset_that_does_not_exist(data, tmp_path):

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import torch
 from chromhub.finetune.recipe import Recipe, load_recipe
+from chromhub.finetune.run_folder import publish_run
 from chromhub.finetune.train import train
 from chromhub.finetune.trainer import ChromTrainer
 from chromhub.inference.load import load_model
@@ -69,11 +70,15 @@ def weights(folder):
     return load_file(next(folder.glob("*model.safetensors")))
 
 
-def assert_equal_runs(one, other):
+def assert_equal_weights(one, other):
     ours, theirs = weights(one), weights(other)
     assert ours.keys() == theirs.keys()
     for name, tensor in ours.items():
         assert torch.equal(tensor, theirs[name]), name
+
+
+def assert_equal_runs(one, other):
+    assert_equal_weights(one, other)
     assert json.loads((one / "history.json").read_text()) == json.loads((other / "history.json").read_text())
 
 
@@ -182,6 +187,16 @@ def cut_short(monkeypatch, step, recipe, folder, **options):
             run(recipe, folder, **options)
 
 
+def keep_checkpoints(monkeypatch):
+    """Copy the checkpoints of RUN to RUN-checkpoints when it is published."""
+
+    def publish(staged, folder):
+        shutil.copytree(folder / "checkpoints", folder.with_name(f"{folder.name}-checkpoints"))
+        publish_run(staged, folder)
+
+    monkeypatch.setattr("chromhub.finetune.train.publish_run", publish)
+
+
 @pytest.mark.parametrize(
     ("mode", "fields"),
     [
@@ -197,6 +212,7 @@ def test_a_resumed_run_ends_the_same(base, data, tmp_path, monkeypatch, mode, fi
         recipe = Recipe(data=str(data), preset="convnext-dcnn-tiny", **common)
     else:
         recipe = Recipe(data=str(data), base=str(base), mode=mode, **common)
+    keep_checkpoints(monkeypatch)
     run(recipe, tmp_path / "whole")
     cut = tmp_path / "cut"
     cut_short(monkeypatch, 7, recipe, cut)
@@ -208,6 +224,11 @@ def test_a_resumed_run_ends_the_same(base, data, tmp_path, monkeypatch, mode, fi
     summary = run(recipe, cut, resume=True)
     assert summary["resumed_from"] == 9
     assert_equal_runs(tmp_path / "whole", tmp_path / "cut")
+    # The published weights may be of an early step: the last ones, and the optimizer's moments, are equal too.
+    ours, theirs = (tmp_path / f"{name}-checkpoints" / "checkpoint-12" for name in ("whole", "cut"))
+    assert_equal_weights(ours, theirs)
+    moments = [torch.load(folder / "optimizer.pt")["state"] for folder in (ours, theirs)]
+    assert all(torch.equal(moments[0][i]["exp_avg_sq"], moments[1][i]["exp_avg_sq"]) for i in moments[0])
 
 
 def test_a_run_that_had_ended_is_only_finished(base, data, tmp_path, monkeypatch):
