@@ -1,5 +1,6 @@
 """The command line: one typer app, one file a verb group."""
 
+from . import data as _data  # noqa: F401 - importing a file registers its commands
 from . import train as _train  # noqa: F401 - importing a file registers its commands
 from .console import app
 
