@@ -38,21 +38,16 @@ def training_curve(history: Sequence[Mapping[str, Any]], path: str | Path) -> No
     loss.legend(frameon=False)
     steps, values = _points(history, "eval_pearson")
     pearson.plot(steps, values, color=ORANGE, **_line(len(steps)))
+    title = "Validation Pearson"
     if len(values):
         best = int(np.argmax(values))
-        pearson.plot(steps[best], values[best], "o", color=GREEN, markersize=8, zorder=3)
-        late = steps[best] > steps.mean()
-        pearson.annotate(
-            f"best {values[best]:.3f} at step {steps[best]:,}",
-            (steps[best], values[best]),
-            xytext=(-8 if late else 8, -16),
-            textcoords="offset points",
-            ha="right" if late else "left",
-            color=GREEN,
-        )
-    pearson.set(title="Validation Pearson", xlabel="step", ylabel="Pearson's r (log1p signal)")
+        title += f": best {values[best]:.3f} at step {steps[best]:,}"
+        pearson.plot(steps[best], values[best], "o", color=GREEN, markersize=9, zorder=3)
+    pearson.set(title=title, xlabel="step", ylabel="Pearson's r (log1p signal)")
+    last_step = max(row["step"] for row in history)
     for axis in (loss, pearson):
-        axis.xaxis.set_major_locator(MaxNLocator(5, integer=True))
+        axis.set_xlim(0, 1.02 * max(last_step, 1))
+        axis.xaxis.set_major_locator(MaxNLocator(5, integer=True, steps=[1, 2, 5, 10]))
         axis.xaxis.set_major_formatter(FuncFormatter(lambda step, _: f"{step:,.0f}"))
     _save(figure, path)
 
@@ -134,7 +129,7 @@ def tracks(
     axes[0, 0].set_title(f"{chrom}:{start:,}-{end:,}   {unit}")
     axes[-1, 0].set_xlabel(f"position on {chrom} (bp)")
     axes[-1, 0].xaxis.set_major_formatter(FuncFormatter(lambda position, _: f"{position:,.0f}"))
-    axes[-1, 0].xaxis.set_major_locator(MaxNLocator(6))
+    axes[-1, 0].xaxis.set_major_locator(MaxNLocator(6, steps=[1, 2, 5, 10]))
     _save(figure, path)
 
 

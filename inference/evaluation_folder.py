@@ -1,0 +1,171 @@
+"""An evaluation as a folder: the numbers, the same as a table, and pictures."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from ..datasets_scripts.atomic import check_output, finished_file, finished_folder
+from ..datasets_scripts.dataset import evaluation_windows
+from ..datasets_scripts.folds import Part
+from ..datasets_scripts.store import GenomeStore
+from ..modeling import AtacForTrackPrediction
+from .cpu import pick_device
+from .evaluate import check_fit, evaluate, flatten_metrics, predicted_and_true
+from .figures import scatter, tracks, training_curve
+from .load import load_model, looks_like_path
+from .provenance import find_leak, find_provenance, refuse_leak
+
+METRICS = "metrics.json"
+_FILES = {METRICS, "metrics.tsv", "scatter.png", "tracks.png", "training_curve.png"}
+_SCATTER_WINDOWS = 256
+_REGION_TARGETS = 16  # of the picture of a region
+
+
+def default_output(run: str | Path) -> Path:
+    """Return where an evaluation goes: RUN/evaluation, or ./NAME-evaluation for a model on the Hub."""
+    return Path(run).expanduser() / "evaluation" if looks_like_path(str(run)) else Path(f"{Path(run).name}-evaluation")
+
+
+def evaluate_run(
+    run: str | Path,
+    store: GenomeStore,
+    output: str | Path | None = None,
+    *,
+    allow_leak: bool = False,
+    overwrite: bool = False,
+    device: str | None = None,
+    **options: Any,
+) -> dict[str, Any]:
+    """Evaluate a run and write metrics.json, metrics.tsv, scatter.png, tracks.png and training_curve.png.
+
+    The last is drawn where the run has a history.json. An evaluation on the test part of a local run also becomes
+    RUN/metrics.json, which the model card reads.
+
+    Args:
+        run: folder or Hub id of a model.
+        store: the data.
+        output: folder to make; None for `default_output`.
+        allow_leak: evaluate on what the model was trained or selected on.
+        overwrite: replace an existing folder.
+        device: as for `pick_device`.
+        **options: of `evaluate`: part, bin_sizes, batch_size, average_rc, progress.
+
+    Returns:
+        What metrics.json holds: the dictionary of `evaluate` with `model`, `mode`, `seed` (of training) and `leak`:
+        `checked` (False where the model came without provenance), `allowed`, and `overlaps`.
+
+    Raises:
+        FileNotFoundError: no such model.
+        FileExistsError: `output` exists and `overwrite` is not given.
+        ValueError: a leak, or what `evaluate` refuses.
+        OSError: the provenance of a model on the Hub cannot be read, and `allow_leak` is not given.
+    """
+    output = _check_folder(default_output(run) if output is None else output, overwrite)
+    part = options.get("part", "test")
+    try:
+        provenance = find_provenance(run)
+    except OSError:
+        if not allow_leak:
+            raise
+        provenance = None
+    if provenance is not None and not allow_leak:
+        refuse_leak(provenance, store, part)
+    model = load_model(run)
+    check_fit(model.config, store)
+    model.to(pick_device(device))  # pyright: ignore[reportArgumentType] - transformers' stub of `to`
+    found = {
+        "model": str(run),
+        "mode": provenance.mode if provenance else None,
+        "seed": provenance.seed if provenance else None,
+        "leak": {
+            "checked": provenance is not None,
+            "allowed": allow_leak,
+            "overlaps": find_leak(provenance, store, part) if provenance else [],
+        },
+    }
+    metrics = {**found, **evaluate(model, store, **options)}
+    text = json.dumps(metrics, indent=2, allow_nan=False) + "\n"
+    with finished_folder(output, overwrite) as folder:
+        (folder / METRICS).write_text(text)
+        flatten_metrics(metrics).to_csv(folder / "metrics.tsv", sep="\t", index=False, float_format="%.6g")
+        _draw(folder, model, store, metrics, batch_size=options.get("batch_size", 64))
+        history = Path(run).expanduser() / "history.json"
+        if history.is_file() and (rows := json.loads(history.read_text())):
+            training_curve(rows, folder / "training_curve.png")
+    if part == "test" and looks_like_path(str(run)):
+        with finished_file(Path(run).expanduser() / METRICS, overwrite=True) as partial:
+            partial.write_text(text)
+    return metrics
+
+
+def _check_folder(output: str | Path, overwrite: bool) -> Path:
+    """Refuse to replace a folder that is not an evaluation, such as the run itself."""
+    output = check_output(output, overwrite)
+    if output.is_dir() and (others := sorted({path.name for path in output.iterdir()} - _FILES)):
+        raise FileExistsError(
+            f"{output} holds files that are no evaluation ({', '.join(others[:3])}), so --overwrite does not replace it; "
+            "choose another folder"
+        )
+    return output
+
+
+def _draw(
+    folder: Path, model: AtacForTrackPrediction, store: GenomeStore, metrics: dict[str, Any], *, batch_size: int
+) -> None:
+    """Draw predicted against true of windows spread over the part, and a region of it."""
+    config = model.config
+    lengths = {"input_length": config.input_length, "target_length": config.target_length}
+    windows, _ = evaluation_windows(store, metrics["part"], **lengths)
+    options = {"batch_size": batch_size, "average_rc": metrics["reverse_complement"]}
+    unit = f"{store.summary} signal per {store.bin_size} bp"
+
+    spread = windows.iloc[np.unique(np.linspace(0, len(windows) - 1, _SCATTER_WINDOWS).astype(int))]
+    pairs = list(predicted_and_true(model, store, spread, **options))
+    scatter(
+        np.concatenate([predicted for _, predicted, _ in pairs]),
+        np.concatenate([true for _, _, true in pairs]),
+        folder / "scatter.png",
+        title=f"{metrics['part']} part, {len(spread):,} of {len(windows):,} windows",
+        unit=unit,
+    )
+    region = _region(model, store, metrics["part"], spread)
+    pairs = list(predicted_and_true(model, store, region, **options))
+    predicted, true = (
+        np.concatenate([pair[i] for pair in pairs]).transpose(1, 0, 2).reshape(config.num_tracks, -1) for i in (1, 2)
+    )
+    tracks(
+        predicted,
+        true,
+        folder / "tracks.png",
+        chrom=str(region["chrom"].iloc[0]),
+        start=int(region["start"].iloc[0]) + config.crop_bins * config.bin_size,
+        bin_size=config.bin_size,
+        track_names=store.track_names,
+        unit=unit,
+        peaks=store.peaks,
+    )
+
+
+def _region(model: AtacForTrackPrediction, store: GenomeStore, part: Part, windows: pd.DataFrame) -> pd.DataFrame:
+    """Return windows whose targets lie side by side around one of the strongest of `windows`.
+
+    The strongest 1 % are passed over where there are that many: on real data they are often artefacts.
+    """
+    length, context = model.config.target_length, model.config.crop_bins * model.config.bin_size
+    starts = store.flat_starts(windows) + context
+    strength = store.gather(starts, length)[1].sum(axis=(1, 2), dtype=np.float64)
+    centre = windows.iloc[np.argsort(strength, kind="stable")[int(0.99 * (len(windows) - 1))]]
+    target = int(centre["start"]) + context
+    intervals = store.split.intervals(part, store.chrom_sizes)
+    inside = (intervals["chrom"] == centre["chrom"]) & (intervals["start"] <= target) & (intervals["end"] > target)
+    low, high = intervals[inside][["start", "end"]].iloc[0]
+    before = min(_REGION_TARGETS // 2, (target - int(low)) // length)
+    first = target - before * length
+    count = min(_REGION_TARGETS, (int(high) - first) // length)
+    region_starts = first + length * np.arange(count) - context
+    return pd.DataFrame(
+        {"chrom": centre["chrom"], "start": region_starts, "end": region_starts + model.config.input_length}
+    )
