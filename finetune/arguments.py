@@ -62,6 +62,7 @@ def training_arguments(
         batch_eval_metrics=True,
         report_to="none",
         disable_tqdm=True,
+        ddp_find_unused_parameters=False,
     )
     args._n_gpu = min(args.n_gpu, 1)  # several GPUs without torchrun would become nn.DataParallel
     return args
