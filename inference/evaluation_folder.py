@@ -106,7 +106,7 @@ def _check_folder(output: str | Path, overwrite: bool) -> Path:
     output = check_output(output, overwrite)
     if output.is_dir() and (others := sorted({path.name for path in output.iterdir()} - _FILES)):
         raise FileExistsError(
-            f"{output} holds files that are no evaluation ({', '.join(others[:3])}), so --overwrite does not replace it; "
+            f"{output} holds files that are no evaluation ({', '.join(others[:3])}), which --overwrite would delete; "
             "choose another folder"
         )
     return output
@@ -117,8 +117,9 @@ def _draw(
 ) -> None:
     """Draw predicted against true of windows spread over the part, and a region of it."""
     config = model.config
-    lengths = {"input_length": config.input_length, "target_length": config.target_length}
-    windows, _ = evaluation_windows(store, metrics["part"], **lengths)
+    windows, _ = evaluation_windows(
+        store, metrics["part"], input_length=config.input_length, target_length=config.target_length
+    )
     options = {"batch_size": batch_size, "average_rc": metrics["reverse_complement"]}
     unit = f"{store.summary} signal per {store.bin_size} bp"
 
@@ -160,11 +161,10 @@ def _region(model: AtacForTrackPrediction, store: GenomeStore, part: Part, windo
     centre = windows.iloc[np.argsort(strength, kind="stable")[int(0.99 * (len(windows) - 1))]]
     target = int(centre["start"]) + context
     intervals = store.split.intervals(part, store.chrom_sizes)
-    inside = (intervals["chrom"] == centre["chrom"]) & (intervals["start"] <= target) & (intervals["end"] > target)
-    low, high = intervals[inside][["start", "end"]].iloc[0]
-    before = min(_REGION_TARGETS // 2, (target - int(low)) // length)
-    first = target - before * length
-    count = min(_REGION_TARGETS, (int(high) - first) // length)
+    inside = intervals[intervals["chrom"] == centre["chrom"]]
+    low, high = next((s, e) for s, e in zip(inside["start"], inside["end"], strict=True) if s <= target < e)
+    first = target - min(_REGION_TARGETS // 2, (target - low) // length) * length
+    count = min(_REGION_TARGETS, (high - first) // length)
     region_starts = first + length * np.arange(count) - context
     return pd.DataFrame(
         {"chrom": centre["chrom"], "start": region_starts, "end": region_starts + model.config.input_length}

@@ -1,0 +1,78 @@
+"""`chromhub evaluate`: how well a run predicts data that it has not seen."""
+
+from pathlib import Path
+from typing import Annotated, cast
+
+import typer
+from rich.markup import escape
+from rich.table import Table
+
+from ..datasets_scripts.folds import PARTS, Part
+from ..datasets_scripts.store import GenomeStore
+from ..inference.cpu import device_name, pick_device, prepare_cpu
+from ..inference.evaluation_folder import default_output, evaluate_run
+from .console import command, out, print_json, progress, say
+
+
+@command()
+def evaluate(
+    run: Annotated[str, typer.Argument(help="Run folder, or Hub id of a model.")],
+    data: Annotated[Path, typer.Option(help="Folder that `chromhub data build` made.")],
+    output: Annotated[
+        Path | None, typer.Option("--output", "-o", help="Folder to make.  [default: RUN/evaluation]")
+    ] = None,
+    part: Annotated[str, typer.Option(help="train, valid or test.")] = "test",
+    bin_size: Annotated[
+        list[int] | None, typer.Option(help="bp per bin; repeatable.  [default: 1, 4 and 32 bins of the data]")
+    ] = None,
+    batch_size: Annotated[int, typer.Option(help="Windows predicted at once.", min=1)] = 64,
+    reverse_complement: Annotated[bool, typer.Option("--reverse-complement", help="Average both strands.")] = False,
+    allow_leak: Annotated[
+        bool, typer.Option("--allow-leak", help="Evaluate on what the model was trained or selected on; is recorded.")
+    ] = False,
+    device: Annotated[str | None, typer.Option(help="cpu, cuda or mps.  [default: the best there is]")] = None,
+    threads: Annotated[int | None, typer.Option(help="CPU threads.", min=1)] = None,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace an earlier evaluation.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print metrics.json on standard output.")] = False,
+) -> None:
+    """Compare a model's predictions with true signal: metrics.json, metrics.tsv and pictures."""
+    if part not in PARTS:
+        raise ValueError(f"--part must be one of {', '.join(PARTS)}, got {part!r}")
+    prepare_cpu(threads)
+    store = GenomeStore.open(data)
+    where = pick_device(device)
+    say(f"evaluating {run} on {device_name(where)}")
+    with progress() as bar:
+        task = bar.add_task("windows", total=None)
+        metrics = evaluate_run(
+            run,
+            store,
+            output,
+            allow_leak=allow_leak,
+            overwrite=overwrite,
+            device=str(where),
+            part=cast(Part, part),
+            bin_sizes=bin_size or None,
+            batch_size=batch_size,
+            average_rc=reverse_complement,
+            progress=lambda done, total: bar.update(task, completed=done, total=total),
+        )
+    folder = output or default_output(run)
+    if not metrics["leak"]["checked"]:
+        say(f"{run} has no provenance.json: what it was trained on, and so any leak, is not known")
+    if metrics["leak"]["overlaps"]:
+        say("leak: the model was trained or selected on some of these intervals; the numbers are too good")
+    if as_json:
+        print_json(metrics)
+        return
+    table = Table("track", "set", "bin (bp)", "bins", "Pearson log1p", "Pearson raw", "MSE log1p")
+    table.title = f"{part} part of {metrics['data']['name']}, all chromosomes pooled"
+    for track, sets in metrics["results"].items():
+        for name, result in sets.items():
+            for size, scales in result["pooled"].items():
+                log1p, raw = scales["log1p"], scales["raw"]
+                numbers = (log1p["pearson"], raw["pearson"], log1p["mse"])
+                cells = ("-" if number is None else f"{number:.4f}" for number in numbers)
+                table.add_row(escape(track), name, size, f"{log1p['n']:,}", *cells)
+    out.print(table)
+    say(f"wrote {folder}")

@@ -1,0 +1,73 @@
+"""`chromhub predict`: a model's signal along a genome, as bigWig."""
+
+from pathlib import Path
+from typing import Annotated
+
+import pandas as pd
+import typer
+
+from ..datasets_scripts.bed import read_intervals
+from ..datasets_scripts.fasta import Fasta
+from ..datasets_scripts.store import GenomeStore
+from ..inference.cpu import device_name, pick_device, prepare_cpu
+from ..inference.load import load_model
+from ..inference.predict import predict_to_bigwig, whole_chroms
+from .console import command, out, print_json, progress, say
+
+
+@command()
+def predict(
+    run: Annotated[str, typer.Argument(help="Run folder, or Hub id of a model.")],
+    output: Annotated[
+        Path, typer.Option("--output", "-o", help="bigWig to write; of several tracks, NAME.TRACK.bw for each.")
+    ],
+    data: Annotated[Path | None, typer.Option(help="Folder that `chromhub data build` made.")] = None,
+    fasta: Annotated[Path | None, typer.Option(help="Genome: FASTA, plain, gzip or bgzip.")] = None,
+    chrom: Annotated[list[str] | None, typer.Option(help="Whole chromosome; repeatable.")] = None,
+    regions: Annotated[Path | None, typer.Option(help="BED of the regions to predict.")] = None,
+    everything: Annotated[bool, typer.Option("--all", help="The whole genome.")] = False,
+    batch_size: Annotated[int, typer.Option(help="Windows predicted at once.", min=1)] = 64,
+    reverse_complement: Annotated[bool, typer.Option("--reverse-complement", help="Average both strands.")] = False,
+    device: Annotated[str | None, typer.Option(help="cpu, cuda or mps.  [default: the best there is]")] = None,
+    threads: Annotated[int | None, typer.Option(help="CPU threads.", min=1)] = None,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace existing files.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print what was written as JSON.")] = False,
+) -> None:
+    """Predict whole chromosomes or regions into a bigWig, in the units of the data the model was trained on."""
+    prepare_cpu(threads)
+    if data is not None and fasta is None:
+        source: GenomeStore | Fasta = GenomeStore.open(data)
+    elif fasta is not None and data is None:
+        source = Fasta(fasta)
+    else:
+        raise ValueError("give --data or --fasta, one of the two: where the sequence comes from")
+    if (bool(chrom), regions is not None, everything).count(True) != 1:
+        raise ValueError("give --chrom, --regions or --all, one of the three: what to predict")
+    where = pick_device(device)
+    model = load_model(run)
+    model.to(where)  # pyright: ignore[reportArgumentType] - transformers' stub of `to`
+    wanted: pd.DataFrame | None = None
+    if chrom:
+        wanted = whole_chroms(source.chrom_sizes, chrom)
+    elif regions is not None:
+        wanted = read_intervals(regions)
+    say(f"predicting with {run} on {device_name(where)}")
+    with progress() as bar:
+        task = bar.add_task("windows", total=None)
+        written = predict_to_bigwig(
+            model,
+            source,
+            output,
+            regions=wanted,
+            batch_size=batch_size,
+            average_rc=reverse_complement,
+            overwrite=overwrite,
+            progress=lambda done, total: bar.update(task, completed=done, total=total),
+        )
+    paths = [str(path) for path in written.paths]
+    if as_json:
+        print_json({"paths": paths, "chroms": list(written.chroms), "num_bins": written.num_bins})
+        return
+    say(f"{written.num_bins:,} bins of {model.config.bin_size} bp on {len(written.chroms)} chromosomes")
+    for path in paths:
+        out.print(path, markup=False, soft_wrap=True)
