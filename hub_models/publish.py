@@ -1,0 +1,269 @@
+"""Check a run folder and push it to the Hub, in one commit of exactly the files that belong there."""
+
+import json
+import math
+import shutil
+import tempfile
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+import yaml
+from huggingface_hub import HfApi, ModelCard
+from huggingface_hub.errors import HfHubHTTPError, LocalTokenNotFoundError, RepositoryNotFoundError
+from huggingface_hub.utils import validate_repo_id
+from transformers import AutoModel
+
+from ..inference.load import load_model, looks_like_path
+from .card import Publication, base_model, model_tag, pinned_call, render_card
+from .licenses import check_license
+from .metric_table import eval_results
+from .run_record import ADAPTER_FILES, MODEL_FILES, RunRecord, read_run, without_paths
+
+_RECORDS = ("recipe.yaml", "provenance.json", "history.json", "training_curve.png", "metrics.json")
+_EVALUATION = ("metrics.json", "metrics.tsv", "scatter.png", "tracks.png")
+# Names that an earlier push may have left in the repository; what else lies there stays.
+_OURS = ("README.md", *MODEL_FILES, *ADAPTER_FILES, *_RECORDS, *_EVALUATION, "evaluation*/*")
+# The HTTP client's own base class: huggingface_hub has changed its client between versions.
+_HttpError: Any = HfHubHTTPError.__bases__[0]
+_PICKLES = {".bin", ".pt", ".pth", ".pkl", ".pickle", ".ckpt", ".joblib"}
+
+
+@dataclass(frozen=True)
+class Pushed:
+    """What a push left on the Hub.
+
+    Args:
+        commit_url: the commit.
+        revision: its full hash.
+        tag: names these weights and this code, whatever card comes later.
+        files: what the commit holds.
+        load: the call that loads the model at this revision, without chromhub.
+    """
+
+    commit_url: str
+    revision: str
+    tag: str
+    files: list[str]
+    load: str
+
+
+def check_run(run: str | Path, *, allow_unevaluated: bool = False) -> RunRecord:
+    """Check that a run folder is fit to be shared; nothing is sent.
+
+    It must load, predict finite numbers on a random sequence, hold safetensors and no pickle, and be evaluated.
+
+    Args:
+        run: the folder.
+        allow_unevaluated: a run without metrics.json passes.
+
+    Returns:
+        The run's records.
+
+    Raises:
+        FileNotFoundError: no such folder, or no finished model in it.
+        ValueError: one of the above does not hold.
+    """
+    record = read_run(run)
+    pickles = sorted(path.name for path in record.path.iterdir() if path.suffix in _PICKLES)
+    if pickles:
+        raise ValueError(f"{run} holds pickle files, which can run code when opened: {pickles}; delete them")
+    if not any(file.suffix == ".safetensors" for file in record.model_files()):
+        raise ValueError(f"{run} holds no .safetensors weights; save the model with save_pretrained")
+    if not record.evaluations and not allow_unevaluated:
+        raise ValueError(f"{run} holds no metrics.json; run `chromhub evaluate` first, or use --allow-unevaluated")
+    _predict(load_model(record.path))
+    return record
+
+
+def check_card(text: str, record: RunRecord) -> None:
+    """Check a card against the run it was rendered from, offline.
+
+    Raises:
+        ValueError: its front matter does not parse, its licence is unknown, or a number differs from metrics.json.
+    """
+    try:
+        data: Any = ModelCard(text).data
+    except (ValueError, yaml.YAMLError) as error:
+        raise ValueError(f"the card's front matter does not parse: {error}") from None
+    check_license(str(data.get("license") or ""))
+    said = [(result.metric_name, result.metric_value) for result in data.eval_results or []]
+    measured = [
+        (result.metric_name, result.metric_value)
+        for metrics in record.evaluations.values()
+        for result in eval_results(metrics)
+    ]
+    if sorted(said) != sorted(measured):
+        raise ValueError("the card's numbers are not those of metrics.json; render it again with `chromhub card`")
+
+
+@contextmanager
+def stage(record: RunRecord, publication: Publication) -> Iterator[Path]:
+    """Lay out the files to push in a temporary folder; the run's own stay as they are.
+
+    An adapter's configuration names its base on the Hub, and records lose absolute paths of this machine.
+    """
+    with tempfile.TemporaryDirectory(prefix="chromhub-push-") as name:
+        folder = Path(name)
+        files = [*record.model_files(), *(record.path / file for file in _RECORDS)]
+        for metrics in record.evaluations:
+            files += [file for pattern in _EVALUATION for file in (record.path / metrics).parent.glob(pattern)]
+        for file in sorted(set(files)):
+            if file.exists():
+                target = folder / file.relative_to(record.path)
+                target.parent.mkdir(exist_ok=True)
+                _copy(file, target)
+        if record.is_adapter:
+            target = folder / "adapter_config.json"
+            config = json.loads(target.read_text(encoding="utf-8"))
+            config["base_model_name_or_path"] = base_model(record, publication)
+            config["revision"] = publication.base_revision or None
+            target.write_text(json.dumps(config, indent=2) + "\n", encoding="utf-8")
+        text = render_card(record.path, publication)
+        check_card(text, record)
+        (folder / "README.md").write_text(text, encoding="utf-8")
+        yield folder
+
+
+def publish(
+    run: str | Path,
+    publication: Publication,
+    *,
+    private: bool = False,
+    allow_unevaluated: bool = False,
+    token: str | None = None,
+) -> Pushed:
+    """Push a run to the Hub in one commit, and tag it.
+
+    Everything is checked before anything is sent. Files of an earlier push that this one does not have are deleted in
+    the same commit; other files of the repository stay.
+
+    Args:
+        run: the folder; it is not changed.
+        publication: where to, and what a person adds to the run's records.
+        private: make a new repository private; one that exists stays as it is.
+        allow_unevaluated: a run without metrics.json may be pushed.
+        token: of the Hub; None takes the one of `hf auth login` or HF_TOKEN.
+
+    Raises:
+        FileNotFoundError: no such folder, or no finished model in it.
+        ValueError: the run is not fit to be shared, the licence is unknown, an adapter's base is not on the Hub or is
+            not the base it was trained on.
+        OSError: the Hub refused.
+    """
+    _check_repo_id(publication.repo_id)
+    check_license(publication.license)
+    record = check_run(run, allow_unevaluated=allow_unevaluated)
+    if publication.base_model:
+        _check_repo_id(publication.base_model)
+    api = HfApi(token=token)
+    with ExitStack() as stack:
+        stack.enter_context(_hub_errors(publication.repo_id))
+        if record.is_adapter:
+            publication = replace(publication, base_revision=_base_revision(record, publication, api))
+        folder = stack.enter_context(stage(record, publication))
+        if record.is_adapter:
+            _check_on_base(record, folder)
+        api.create_repo(publication.repo_id, private=private or None, exist_ok=True)
+        commit = api.upload_folder(
+            repo_id=publication.repo_id,
+            folder_path=folder,
+            commit_message=f"{model_tag(record)}, pushed by chromhub",
+            delete_patterns=list(_OURS),
+        )
+        api.create_tag(publication.repo_id, tag=model_tag(record), revision=commit.oid, exist_ok=True)
+        files = sorted(path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file())
+    return Pushed(
+        commit_url=commit.commit_url,
+        revision=commit.oid,
+        tag=model_tag(record),
+        files=files,
+        load=pinned_call(record, publication, commit.oid),
+    )
+
+
+def _check_repo_id(repo_id: str) -> None:
+    """Refuse a name that is no ORG/NAME."""
+    if repo_id.count("/") != 1 or looks_like_path(repo_id):
+        raise ValueError(f"a model's name on the Hub is ORG/NAME, got {repo_id!r}")
+    validate_repo_id(repo_id)  # raises HFValidationError, a ValueError
+
+
+def _base_revision(record: RunRecord, publication: Publication, api: HfApi) -> str:
+    """Return the commit of an adapter's base on the Hub."""
+    base = base_model(record, publication)
+    if not base:
+        raise ValueError(
+            f"the adapter's base is the local folder {record.base!r}, which nobody else has; "
+            "push it first, then give its name with --base-model ORG/NAME"
+        )
+    try:
+        info = api.model_info(base)
+    except RepositoryNotFoundError:
+        raise ValueError(f"the adapter's base {base!r} is not on the Hub, or not readable; push it first") from None
+    if any(file.rfilename == "adapter_config.json" for file in info.siblings or []):
+        raise ValueError(
+            f"the base {base!r} is itself an adapter, which AutoModel cannot stack; fine-tune from a whole model"
+        )
+    return str(info.sha)
+
+
+def _check_on_base(record: RunRecord, staged: Path) -> None:
+    """Check that an adapter on its base from the Hub predicts what the run does."""
+    here = _predict(load_model(record.path))
+    config = json.loads((staged / "adapter_config.json").read_text(encoding="utf-8"))
+    there = _predict(AutoModel.from_pretrained(staged, revision=config["revision"], dtype=torch.float32).eval())
+    if here.shape != there.shape or not np.allclose(here, there, rtol=1e-4, atol=1e-4):
+        raise ValueError(
+            f"the adapter predicts something else on {config['base_model_name_or_path']} than on {record.base}; "
+            "give the base it was trained on with --base-model"
+        )
+
+
+def _predict(model: Any) -> np.ndarray:
+    """Predict a random sequence; (1, T, N) in the scale of training.
+
+    Raises:
+        ValueError: a number is not finite.
+    """
+    codes = np.random.default_rng(0).integers(0, 4, (1, model.config.input_length), dtype=np.uint8)
+    with torch.inference_mode():
+        predictions = model(torch.from_numpy(codes)).predictions.float().numpy()
+    if not np.isfinite(predictions).all():
+        bad = int(math.prod(predictions.shape) - np.isfinite(predictions).sum())
+        raise ValueError(f"the model predicts {bad:,} values that are not finite on a random sequence; do not share it")
+    return predictions
+
+
+def _copy(file: Path, target: Path) -> None:
+    """Copy a file; records of text without this machine's absolute paths."""
+    if file.name in ("provenance.json", "metrics.json"):
+        record = without_paths(json.loads(file.read_text(encoding="utf-8")))
+        target.write_text(json.dumps(record, indent=2, allow_nan=False) + "\n", encoding="utf-8")
+    elif file.name == "recipe.yaml":
+        record = without_paths(yaml.safe_load(file.read_text(encoding="utf-8")))
+        target.write_text(yaml.safe_dump(record, sort_keys=False), encoding="utf-8")
+    else:
+        shutil.copyfile(file, target)
+
+
+@contextmanager
+def _hub_errors(repo_id: str) -> Iterator[None]:
+    """Say in one sentence why the Hub refused."""
+    try:
+        yield
+    except LocalTokenNotFoundError:
+        raise PermissionError("no token for the Hub; log in with `hf auth login`, or set HF_TOKEN") from None
+    except HfHubHTTPError as error:
+        status = error.response.status_code
+        if status not in (401, 403):
+            raise
+        raise PermissionError(
+            f"the Hub refused to write {repo_id} (HTTP {status}); log in with `hf auth login` with a token that may"
+        ) from None
+    except _HttpError as error:
+        raise ConnectionError(f"the Hub cannot be reached ({type(error).__name__}: {error}); nothing was pushed") from None

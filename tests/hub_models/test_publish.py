@@ -1,0 +1,158 @@
+from pathlib import Path
+
+import pytest
+import torch
+import yaml
+from chromhub.hub_models.card import Publication
+from chromhub.hub_models.publish import check_run, publish
+from chromhub.inference.load import load_model
+from huggingface_hub import HfApi
+from safetensors.torch import load_file, save_file
+from transformers import AutoModel
+
+import chromhub
+from tests.hub_models.toy_run import toy_run
+from tests.hub_models.without_chromhub import predict, predict_without_chromhub
+
+MINE = Publication("org/tiny", license="apache-2.0")
+
+
+@pytest.fixture
+def run(tmp_path, tiny_model) -> Path:
+    return toy_run(tmp_path / "run", tiny_model)
+
+
+def test_a_model_comes_back_from_the_hub_bit_for_bit(hub, run, tiny_model) -> None:
+    publish(run, MINE)
+    loaded = AutoModel.from_pretrained("org/tiny")
+    assert type(loaded) is chromhub.modeling.AtacForTrackPrediction
+    assert torch.equal(predict(loaded), predict(tiny_model))
+    assert torch.equal(predict(load_model("org/tiny")), predict(tiny_model))
+
+
+def test_a_model_loads_without_chromhub_and_then_offline(hub, run, tiny_model, tmp_path) -> None:
+    pushed = publish(run, MINE)
+    card = hub.files("org/tiny")["README.md"].decode()
+    on_card = next(line for line in card.splitlines() if "trust_remote_code" in line).removeprefix("model = ")
+    HfApi().upload_file(repo_id="org/tiny", path_or_fileobj=b"junk", path_in_repo="model.safetensors")  # moves main
+
+    assert pushed.load == f'AutoModel.from_pretrained("org/tiny", revision="{pushed.revision}", trust_remote_code=True)'
+    assert pushed.tag in on_card
+    calls = (pushed.load, on_card)
+    for predictions in predict_without_chromhub(*calls, extractor="org/tiny", folder=tmp_path):
+        assert torch.equal(predictions, predict(tiny_model))
+    hub.log.clear()
+    offline = predict_without_chromhub(*calls, extractor="org/tiny", folder=tmp_path, HF_HUB_OFFLINE="1")
+    assert torch.equal(offline[0], predict(tiny_model))
+    assert torch.equal(offline[1], predict(tiny_model))
+    assert hub.log == []
+
+
+@pytest.mark.xfail(
+    reason="modeling/stems.py asks for the class of its configuration, which is another copy when a folder's code is "
+    "loaded file by file; it must ask for `config.type`",
+    strict=True,
+)
+def test_a_run_folder_loads_without_chromhub(run, tiny_model, tmp_path) -> None:
+    call = f'AutoModel.from_pretrained("{run}", trust_remote_code=True)'
+    (predictions,) = predict_without_chromhub(call, extractor=str(run), folder=tmp_path)
+    assert torch.equal(predictions, predict(tiny_model))
+
+
+def test_one_commit_holds_exactly_the_files_that_belong_there(hub, run) -> None:
+    pushed = publish(run, MINE)
+    files = set(hub.files("org/tiny"))
+    assert files == set(pushed.files)
+    assert {file for file in files if not file.endswith(".py")} == {
+        "README.md",
+        "config.json",
+        "model.safetensors",
+        "preprocessor_config.json",
+        "recipe.yaml",
+        "provenance.json",
+        "history.json",
+        "training_curve.png",
+        "metrics.json",
+        "evaluation/metrics.json",
+        "evaluation/scatter.png",
+    }
+    assert len(HfApi().list_repo_commits("org/tiny")) == 2  # the Hub's own first one, and ours
+    assert [tag.name for tag in HfApi().list_repo_refs("org/tiny").tags] == [pushed.tag]
+
+
+def test_no_path_of_this_machine_is_published(hub, run, tmp_path) -> None:
+    publish(run, MINE)
+    for name, content in hub.files("org/tiny").items():
+        assert b"/home/someone" not in content, name
+        assert str(tmp_path).encode() not in content, name
+    assert yaml.safe_load(hub.files("org/tiny")["recipe.yaml"])["data"] == "yeast"
+
+
+def test_a_second_push_replaces_ours_and_keeps_what_others_added(hub, run) -> None:
+    first = publish(run, MINE)
+    HfApi().upload_file(repo_id="org/tiny", path_or_fileobj=b"by hand", path_in_repo="docs/notes.md")
+    (run / "training_curve.png").unlink()
+    second = publish(run, MINE)
+    assert "training_curve.png" not in hub.files("org/tiny")
+    assert hub.files("org/tiny")["docs/notes.md"] == b"by hand"
+    assert second.tag == first.tag  # the same weights and code
+    assert second.revision != first.revision
+
+
+def test_private(hub, run) -> None:
+    publish(run, MINE, private=True)
+    assert HfApi().model_info("org/tiny").private
+
+
+# -- refusals; none may leave anything on the Hub
+
+
+def test_a_run_that_is_not_evaluated_needs_a_flag(hub, tmp_path, tiny_model) -> None:
+    run = toy_run(tmp_path / "run", tiny_model, evaluated=False)
+    with pytest.raises(ValueError, match=r"metrics\.json; run `chromhub evaluate` first, or use --allow-unevaluated"):
+        publish(run, MINE)
+    assert hub.repos == {}
+    publish(run, MINE, allow_unevaluated=True)
+    assert "**Not evaluated**" in hub.files("org/tiny")["README.md"].decode()
+
+
+def test_unknown_licences_and_names_are_refused(hub, run) -> None:
+    with pytest.raises(ValueError, match=r"'Apache 2'; did you mean apache-2\.0"):
+        publish(run, Publication("org/tiny", license="Apache 2"))
+    with pytest.raises(ValueError, match="licence identifier"):
+        publish(run, Publication("org/tiny"))
+    for name in ("tiny", "a/b/c", "./tiny", "org/ti ny"):
+        with pytest.raises(ValueError, match=r"ORG/NAME|[Rr]epo id"):
+            publish(run, Publication(name, license="mit"))
+    assert hub.log == []
+
+
+def test_a_folder_without_a_model_is_named(hub, run, tmp_path) -> None:
+    with pytest.raises(FileNotFoundError, match=r"no run folder '\./missing'"):
+        publish("./missing", MINE)
+    (run / "config.json").unlink()
+    with pytest.raises(FileNotFoundError, match=r"holds no model .*was its training finished"):
+        publish(run, MINE)
+
+
+def test_pickles_and_broken_weights_are_refused(run) -> None:
+    (run / "training_args.bin").write_bytes(b"pickle")
+    with pytest.raises(ValueError, match=r"pickle files.*training_args\.bin"):
+        check_run(run)
+    (run / "training_args.bin").unlink()
+    weights = load_file(run / "model.safetensors")
+    weights["head.bias"].fill_(float("nan"))
+    save_file(weights, run / "model.safetensors", metadata={"format": "pt"})
+    with pytest.raises(ValueError, match="512 values that are not finite"):
+        check_run(run)
+    (run / "model.safetensors").unlink()
+    with pytest.raises(ValueError, match=r"no \.safetensors weights"):
+        check_run(run)
+
+
+def test_a_refusing_or_missing_hub_is_one_sentence(hub, run, monkeypatch) -> None:
+    with pytest.raises(PermissionError, match=r"refused to write org/tiny \(HTTP 401\); log in"):
+        publish(run, MINE, token=False)
+    monkeypatch.setattr(HfApi, "create_repo", lambda self, *_, **__: HfApi(endpoint="http://127.0.0.1:9").whoami())
+    with pytest.raises(ConnectionError, match="the Hub cannot be reached"):
+        publish(run, MINE)

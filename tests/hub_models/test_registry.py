@@ -1,0 +1,24 @@
+import pytest
+from chromhub.hub_models.registry import PUBLISHED, list_models
+
+from tests.hub_models.toy_run import toy_adapter, toy_run
+
+
+def test_runs_are_listed_by_name_with_their_numbers(tmp_path, tiny_model) -> None:
+    run = toy_run(tmp_path / "b", tiny_model)
+    toy_adapter(tmp_path / "a", tiny_model, run)
+    (tmp_path / "unfinished" / "checkpoints").mkdir(parents=True)
+    adapter, model = list_models(tmp_path)
+    assert (adapter.name, adapter.kind, adapter.base) == ("a", "adapter", "b")
+    assert (model.name, model.kind, model.base) == ("b", "model", "")
+    assert (model.architecture, model.genome, model.tracks) == ("convnext-dilated", "sacCer3", ("track_0",))
+    assert model.metrics == {"yeast test genome_wide": 0.1 + 0.2, "yeast test peaks": 0.8125}
+
+
+def test_the_shipped_registry_can_be_listed() -> None:
+    assert list_models()[: len(PUBLISHED)] == list(PUBLISHED)
+
+
+def test_a_missing_folder_is_named(tmp_path) -> None:
+    with pytest.raises(FileNotFoundError, match=r"no such folder: '\./missing'"):
+        list_models("./missing")
