@@ -212,7 +212,8 @@ def _run(
     if as_json:
         print_json(summary)
     else:
-        out.print(f"{summary['run']}: Pearson {summary['eval_pearson']}", soft_wrap=True)
+        best = summary["eval_pearson"]
+        out.print(f"{summary['run']}: Pearson {'not defined' if best is None else f'{best:.4f}'}", soft_wrap=True)
 
 
 def _silent(text: str) -> None:

@@ -184,7 +184,9 @@ def train(
         (staged / "history.json").write_text(json.dumps(rows, indent=1, allow_nan=False) + "\n", encoding="utf-8")
         training_curve(rows, staged / "training_curve.png")
         publish_run(staged, run)
-        say(f"best validation Pearson {summary['eval_pearson']} at step {summary['best_step']}; model in {run}")
+        best = summary["eval_pearson"]
+        found = "not defined" if best is None else f"{best:.4f}"
+        say(f"best validation Pearson {found} at step {summary['best_step']}; model in {run}")
     PartialState().wait_for_everyone()
     return summary
 
