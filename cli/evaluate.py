@@ -41,9 +41,14 @@ def evaluate(
     prepare_cpu(threads)
     store = GenomeStore.open(data)
     where = pick_device(device)
-    say(f"evaluating {run} on {device_name(where)}")
     with progress() as bar:
         task = bar.add_task("windows", total=None)
+
+        def on_progress(done: int, total: int) -> None:
+            if done == 0:  # everything has been checked
+                say(f"evaluating {run} on {device_name(where)}: {total:,} windows")
+            bar.update(task, completed=done, total=total)
+
         metrics = evaluate_run(
             run,
             store,
@@ -55,7 +60,7 @@ def evaluate(
             bin_sizes=bin_size or None,
             batch_size=batch_size,
             average_rc=reverse_complement,
-            progress=lambda done, total: bar.update(task, completed=done, total=total),
+            progress=on_progress,
         )
     folder = output or default_output(run)
     if not metrics["leak"]["checked"]:

@@ -51,9 +51,14 @@ def predict(
         wanted = whole_chroms(source.chrom_sizes, chrom)
     elif regions is not None:
         wanted = read_intervals(regions)
-    say(f"predicting with {run} on {device_name(where)}")
     with progress() as bar:
         task = bar.add_task("windows", total=None)
+
+        def on_progress(done: int, total: int) -> None:
+            if done == 0:  # everything has been checked
+                say(f"predicting with {run} on {device_name(where)}: {total:,} windows")
+            bar.update(task, completed=done, total=total)
+
         written = predict_to_bigwig(
             model,
             source,
@@ -62,7 +67,7 @@ def predict(
             batch_size=batch_size,
             average_rc=reverse_complement,
             overwrite=overwrite,
-            progress=lambda done, total: bar.update(task, completed=done, total=total),
+            progress=on_progress,
         )
     paths = [str(path) for path in written.paths]
     if as_json:

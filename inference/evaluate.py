@@ -80,6 +80,8 @@ def evaluate(
             f"left out: {reports['genome_wide']['dropped']}"
         )
     done, total = 0, sum(map(len, windows.values()))
+    if progress:
+        progress(0, total)
     scores: dict[str, dict[str, _States]] = {name: {} for name in windows}
     for name, table in windows.items():
         pairs = predicted_and_true(model, store, table, batch_size=batch_size, device=device, average_rc=average_rc)

@@ -25,7 +25,7 @@ from ..modeling import AtacForTrackPrediction
 _COMPLEMENT = np.array([3, 2, 1, 0, N_CODE], np.uint8)
 
 Progress = Callable[[int, int], None]
-"""Called with the number of windows done and of all windows."""
+"""Called with the number of windows done and of all windows; first with 0, once everything has been checked."""
 
 
 def predict_batches(
@@ -199,6 +199,8 @@ def predict_to_bigwig(
     wanted = _regions_by_chrom(regions, sizes)
     tiles = {chrom: np.flatnonzero(_touched(rows, step=tile, size=sizes[chrom])) for chrom, rows in wanted.items()}
     done, total = 0, sum(map(len, tiles.values()))
+    if progress:
+        progress(0, total)
     paths[0].parent.mkdir(parents=True, exist_ok=True)
     with _Spool(paths[0], num_tracks=len(paths)) as spool:
         for chrom, codes in _chromosomes(source, wanted):
