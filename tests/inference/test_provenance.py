@@ -91,7 +91,7 @@ def test_from_the_hub(tmp_path, hub):
 
 def test_a_hub_that_cannot_be_asked_is_not_taken_for_a_clean_model(hub, monkeypatch):
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
-    with pytest.raises(OSError, match="what org/unheard-of was trained on is not known: .*; try again online"):
+    with pytest.raises(OSError, match=r"what org/unheard-of was trained on is not known: .*; try again online"):
         find_provenance("org/unheard-of")
 
 
