@@ -1,17 +1,26 @@
 """`chromhub data`: files of the field -> a store, and a look into one."""
 
 from pathlib import Path
-from typing import Annotated, cast
+from typing import Annotated, Any, cast
 
+import numpy as np
+import pandas as pd
 import typer
 from rich.markup import escape
 from rich.table import Table
 
+from ..datasets_scripts.bed import parse_region
 from ..datasets_scripts.bigwig import Summary
 from ..datasets_scripts.build import build_store
+from ..datasets_scripts.fasta import decode
+from ..datasets_scripts.figures import plot_window
+from ..datasets_scripts.folds import PARTS
 from ..datasets_scripts.store import GenomeStore
 from ..datasets_scripts.store_inputs import StoreInputs, TrackSource
+from ..datasets_scripts.windows import covered_bp, whole_chroms
 from .console import app, command, out, print_json, progress, say
+
+_SHOWN_BP = 2_000  # longest region whose bases are printed
 
 data_app = typer.Typer(help="Make a store from a genome and its tracks, and look into one.", no_args_is_help=True)
 app.add_typer(data_app, name="data")
@@ -105,6 +114,104 @@ def inspect(
 ) -> None:
     """Show what a store holds, and the signal of a region."""
     store = GenomeStore.open(store_path, in_memory=False)
+    chrom, start, end = _region(store, region)
+    result = _describe(store)
+    if region is not None or figure is not None:
+        bins = store.bins_of(chrom, start, end)
+        signal = {name: store.signal(chrom, name)[bins] for name in store.track_names}
+        result["region"] = {
+            "chrom": chrom,
+            "start": start,
+            "end": end,
+            "sequence": decode(store.codes(chrom)[start:end]) if end - start <= _SHOWN_BP else None,
+            "tracks": {
+                n: {"sum": float(v.sum()), "max": float(v.max()), "mean": float(v.mean())} for n, v in signal.items()
+            },
+        }
+    if figure is not None:
+        plot_window(store, chrom, start, end, figure, overwrite=overwrite)
+        result["figure"] = str(figure)
+    if as_json:
+        print_json(result)
+        return
+    for name in (
+        "genome",
+        "chromosomes",
+        "bp",
+        "bin_size",
+        "summary",
+        "peaks",
+        "blacklist_bp",
+        "unmappable_bp",
+        "n_bp",
+    ):
+        out.print(f"{name:14} {result[name]}", markup=False)
+    tracks = Table("track", "sum", "largest bin", "bins above 0")
+    for track in result["tracks"]:
+        tracks.add_row(track["name"], f"{track['sum']:,.0f}", f"{track['max']:,.4g}", f"{track['above_zero']:.1%}")
+    out.print(tracks)
+    parts = Table("part", "entries", "bp", "peaks")
+    for part, counts in result["split"].items():
+        parts.add_row(part, escape(" ".join(counts["entries"])), f"{counts['bp']:,}", f"{counts['peaks']:,}")
+    out.print(parts)
+    if "region" in result:
+        values = Table(f"{chrom}:{start:,}-{end:,}", "sum", "largest bin", "mean bin")
+        for name, found in result["region"]["tracks"].items():
+            values.add_row(name, *(f"{found[key]:,.4g}" for key in ("sum", "max", "mean")))
+        out.print(values)
+        if result["region"]["sequence"]:
+            out.print(result["region"]["sequence"], markup=False)
+    if figure is not None:
+        say(f"figure: {figure}")
+
+
+def _describe(store: GenomeStore) -> dict[str, Any]:
+    """Return a store's contents in numbers; overlapping intervals count once."""
+    whole = whole_chroms(store.chrom_sizes)
+
+    def num_bp(intervals: pd.DataFrame) -> int:
+        return int(covered_bp(whole, intervals).sum())
+
+    split = {}
+    for part in PARTS:
+        intervals = store.split.intervals(part, store.chrom_sizes)
+        split[part] = {
+            "entries": list(getattr(store.split, part)),
+            "bp": num_bp(intervals),
+            "peaks": len(store.split.select(store.peaks, part, store.chrom_sizes)),
+        }
+    return {
+        "genome": store.genome,
+        "fingerprint": store.fingerprint,
+        "chromosomes": len(store.chrom_sizes),
+        "bp": sum(store.chrom_sizes.values()),
+        "bin_size": store.bin_size,
+        "summary": store.summary,
+        "peaks": len(store.peaks),
+        "blacklist_bp": num_bp(store.blacklist),
+        "unmappable_bp": num_bp(store.unmappable),
+        "n_bp": num_bp(store.gaps),
+        "tracks": store.description["tracks"],
+        "split": split,
+        "chrom_sizes": store.chrom_sizes,
+    }
+
+
+def _region(store: GenomeStore, text: str | None) -> tuple[str, int, int]:
+    """Return the region to look at: the given one, or 20 kb around the first track's largest bin off the blacklist."""
+    if text is not None:
+        chrom, start, end = parse_region(text)
+        store.offset(chrom)
+        return chrom, start or 0, store.chrom_sizes[chrom] if end is None else end
+    best = (-1.0, "", 0)
+    for chrom in store.chrom_sizes:
+        signal = np.array(store.signal(chrom))
+        masked = store.blacklist.loc[store.blacklist["chrom"] == chrom, ["start", "end"]]
+        for first, last in masked.to_numpy():
+            signal[store.bins_of(chrom, first, last)] = 0
+        best = max(best, (float(signal.max()), chrom, int(signal.argmax()) * store.bin_size))
+    _, chrom, summit = best
+    return chrom, max(0, summit - 10_000), min(store.chrom_sizes[chrom], summit + 10_000)
 
 
 def _parse_shift(text: str) -> tuple[int, int]:

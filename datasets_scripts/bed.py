@@ -4,6 +4,7 @@ import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 
 from .chrom_names import match_chroms
@@ -64,7 +65,7 @@ def read_peaks(path: str | Path) -> pd.DataFrame:
     for chrom, start, end, columns, place in interval_rows(path):
         summit = (start + end) // 2
         if len(columns) == _NARROW_PEAK_COLUMNS:
-            offset = _integer(columns[9], place, "column 10, the summit")
+            offset = _integer(columns[9], place, "column 10, the summit,")
             if offset != -1:
                 summit = start + offset
             if not start <= summit < end:
@@ -100,27 +101,35 @@ def place_intervals(
     if table.empty:
         return table, {}
     names = match_chroms(table["chrom"], genome_chroms, what=f"{what} with the genome")
-    chrom = table["chrom"].map(names)
-    unknown, unused = chrom.isna(), chrom.notna() & ~chrom.isin(list(chrom_sizes))
-    kept = table.assign(chrom=chrom)[~unknown & ~unused]
-    rank = {name: i for i, name in enumerate(chrom_sizes)}
-    kept = kept.assign(_rank=kept["chrom"].map(rank)).sort_values(["_rank", "start", "end"], kind="stable")
-    dropped = {"chromosome not in the genome": int(unknown.sum()), "chromosome not chosen": int(unused.sum())}
-    return kept.drop(columns="_rank").reset_index(drop=True), {reason: n for reason, n in dropped.items() if n}
+    chroms = np.array([names.get(name, "") for name in table["chrom"]], object)
+    rank = {chrom: i for i, chrom in enumerate(chrom_sizes)}
+    ranks = np.array([rank.get(chrom, -1) for chrom in chroms])
+    order = np.lexsort((table["end"], table["start"], ranks))
+    kept = table.assign(chrom=chroms).take(order[(ranks >= 0)[order]]).reset_index(drop=True)
+    dropped = {
+        "chromosome not in the genome": int((chroms == "").sum()),
+        "chromosome not chosen": int(((chroms != "") & (ranks < 0)).sum()),
+    }
+    return kept, {reason: number for reason, number in dropped.items() if number}
 
 
 def drop_past_end(table: pd.DataFrame, chrom_sizes: Mapping[str, int]) -> tuple[pd.DataFrame, int]:
     """Leave out intervals that end past their chromosome; return the rest and how many were left out."""
-    inside = table["end"] <= table["chrom"].map(dict(chrom_sizes))
-    return table[inside].reset_index(drop=True), int((~inside).sum())
+    inside = table["end"].to_numpy() <= sizes_of(table, chrom_sizes)
+    return table.take(np.flatnonzero(inside)).reset_index(drop=True), int((~inside).sum())
 
 
 def clip_to_end(table: pd.DataFrame, chrom_sizes: Mapping[str, int]) -> tuple[pd.DataFrame, int]:
     """Cut intervals at their chromosome's end; return what is left of them, and how many ran past it."""
-    size = table["chrom"].map(dict(chrom_sizes))
-    num_cut = int((table["end"] > size).sum())
-    clipped = table.assign(end=table["end"].clip(upper=size))
-    return clipped[clipped["start"] < clipped["end"]].reset_index(drop=True), num_cut
+    sizes = sizes_of(table, chrom_sizes)
+    starts, ends = table["start"].to_numpy(), table["end"].to_numpy()
+    clipped = table.assign(end=np.minimum(ends, sizes)).take(np.flatnonzero(starts < sizes))
+    return clipped.reset_index(drop=True), int((ends > sizes).sum())
+
+
+def sizes_of(table: pd.DataFrame, chrom_sizes: Mapping[str, int]) -> np.ndarray:
+    """Return the size in bp of each row's chromosome, (n,) int64."""
+    return np.array([chrom_sizes[chrom] for chrom in table["chrom"]], np.int64)
 
 
 def interval_rows(path: Path) -> Iterator[tuple[str, int, int, list[str], str]]:

@@ -258,8 +258,9 @@ def _blacklist(inputs: StoreInputs, genome: _Genome, reports: list[InputReport])
         report.kept = len(tables[-1])
         report.drop("chromosome not chosen", report.read - report.kept)
     table = pd.concat(tables, ignore_index=True)
-    rank = table["chrom"].map({chrom: i for i, chrom in enumerate(genome.sizes)})
-    return table.assign(rank=rank).sort_values(["rank", "start", "end"], ignore_index=True)[["chrom", "start", "end"]]
+    rank = {chrom: i for i, chrom in enumerate(genome.sizes)}
+    rows = sorted(table.itertuples(index=False, name=None), key=lambda row: (rank[row[0]], *row[1:]))
+    return pd.DataFrame(rows, columns=["chrom", "start", "end"])
 
 
 def _mask_region(text: str, genome: _Genome) -> tuple[str, int, int]:

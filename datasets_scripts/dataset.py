@@ -9,6 +9,7 @@ import pandas as pd
 import torch
 from torch.utils.data import Dataset
 
+from .bed import sizes_of
 from .folds import Part
 from .store import PADDING, GenomeStore
 from .windows import background_windows, drop_covered, drop_overlapping, peak_windows, tile_intervals
@@ -244,11 +245,11 @@ class _Report:
         self.dropped: dict[str, int] = {}
 
     def drop(self, reason: str, number: int) -> None:
-        self.dropped[reason] = self.dropped.get(reason, 0) + number
+        if number:
+            self.dropped[reason] = self.dropped.get(reason, 0) + number
 
     def as_dict(self, kept: int) -> dict[str, Any]:
-        dropped = {reason: number for reason, number in self.dropped.items() if number}
-        report = {"kind": self.kind, "candidates": self.candidates, "dropped": dropped, "kept": kept}
+        report = {"kind": self.kind, "candidates": self.candidates, "dropped": self.dropped, "kept": kept}
         return report | ({"background": self.background} if self.kind == "peaks+background" else {})
 
 
@@ -280,13 +281,11 @@ def _check_on_bins(store: GenomeStore, **lengths: int) -> None:
 def _check_windows(store: GenomeStore, windows: pd.DataFrame, input_length: int, max_jitter: int) -> None:
     """Refuse windows that cannot be gathered."""
     _check_on_bins(store, input_length=input_length, max_jitter=max_jitter)
-    start, end = windows["start"], windows["end"]
-    if (end - start != input_length).any():
-        raise ValueError(f"windows must be `input_length` {input_length} bp long, got {sorted(set(end - start))[:3]}")
-    if (start % store.bin_size).any():
-        raise ValueError(
-            f"windows must start on bins of {store.bin_size} bp, got {start[start % store.bin_size > 0].iloc[0]}"
-        )
+    starts, ends = windows["start"].to_numpy(np.int64), windows["end"].to_numpy(np.int64)
+    if wrong := [int(length) for length in ends - starts if length != input_length]:
+        raise ValueError(f"windows must be `input_length` {input_length} bp long, got one of {wrong[0]}")
+    if (off := starts[starts % store.bin_size > 0]).size:
+        raise ValueError(f"windows must start on bins of {store.bin_size} bp, got a start of {off[0]}")
     reach = PADDING - max_jitter
-    if (start < -reach).any() or (end > windows["chrom"].map(store.chrom_sizes) + reach).any():
+    if np.any(starts < -reach) or np.any(ends > sizes_of(windows, store.chrom_sizes) + reach):
         raise ValueError(f"windows with their jitter must lie within {PADDING} bp of their chromosome")

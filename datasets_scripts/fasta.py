@@ -7,6 +7,7 @@ import weakref
 from collections.abc import Iterator
 from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyfaidx
@@ -89,7 +90,7 @@ class Fasta:
             if name is None:
                 if letters.strip():
                     raise ValueError(
-                        f"{self.path} must start with a header line '>name', found {letters[:20].strip()!r}: is it FASTA?"
+                        f"{self.path} must start with a header line '>name', got {letters[:20].strip()!r}: is it FASTA?"
                     )
                 continue
             codes = letters.translate(_TABLE_BYTES, b"\r\n \t")
@@ -132,9 +133,9 @@ class Fasta:
             head = file.read(18)
         if head[:2] == b"\x1f\x8b" and not (head[3] & 4 and head[12:14] == b"BC"):
             raise ValueError(
-                f"{self.path} is plain gzip, which has no random access: unpack it with `gunzip` or repack it with `bgzip`"
+                f"{self.path} is plain gzip, which has no random access: `gunzip` it or repack it with `bgzip`"
             )
-        index: dict[str, str] = {}
+        index: dict[str, Any] = {}
         if not os.access(self.path.parent, os.W_OK):
             folder = tempfile.mkdtemp(prefix="chromhub-fai-")
             weakref.finalize(self, shutil.rmtree, folder, ignore_errors=True)
@@ -172,7 +173,7 @@ class Fasta:
         if _INVALID_CODE in codes:
             letter = next(chr(b) for b in letters if _TABLE[b] == _INVALID_CODE and b not in b"\r\n \t")
             raise ValueError(
-                f"{self.path}, chromosome {name}: letters must be A C G T N or IUPAC codes, found {letter!r}: is it DNA?"
+                f"{self.path}, chromosome {name}: letters must be bases, N or IUPAC codes, got {letter!r}: is it DNA?"
             )
 
     def _join(self, name: str, pieces: list[bytes]) -> np.ndarray:

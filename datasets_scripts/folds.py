@@ -96,7 +96,7 @@ class Split:
         names = match_chroms(chroms, chrom_sizes, what="the split with the genome") if chroms else {}
         if unknown := [chrom for chrom in dict.fromkeys(chroms) if chrom not in names]:
             raise ValueError(
-                f"the split names chromosomes that the genome lacks: {shown(unknown)}; the genome has {shown(chrom_sizes)}"
+                f"the split names chromosomes the genome lacks: {shown(unknown)}; the genome has {shown(chrom_sizes)}"
             )
         renamed: dict[str, str] = {}
         for entry, (chrom, start, end) in regions.items():
@@ -144,11 +144,11 @@ class Split:
             here = np.flatnonzero(chroms == chrom)
             i = np.searchsorted(first, starts[here], side="right") - 1
             inside[here] = (i >= 0) & (ends[here] <= rows["end"].to_numpy()[i])
-        return windows[inside].reset_index(drop=True)
+        return windows.take(np.flatnonzero(inside)).reset_index(drop=True)
 
 
 def asap_split(fold: int) -> Split:
-    """Return fold 0 to 4 of the paper's cross-validation: validation = set `fold`, test = the next set, train = the rest.
+    """Return fold 0 to 4 of the paper: validation is set `fold`, test the next one, training the other three.
 
     Raises:
         ValueError: no such fold.

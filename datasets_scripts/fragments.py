@@ -42,9 +42,9 @@ def count_insertions(
     """Count the two ends of every fragment: the bases start + shift[0] and end - 1 + shift[1].
 
     Reads 3-column BED (or BEDPE cut to three columns), 10x fragments (5 columns) and BED with more columns; plain or
-    gzip, sorted or not. Each line is one fragment: the fifth column of a 10x file counts PCR duplicates of the same
-    insertion event (`readSupport`), so it is no weight. Fragments on chromosomes that the genome lacks, or that end past
-    a chromosome's end, are dropped and counted.
+    gzip, sorted or not. Each line is one fragment: the fifth column of a 10x file counts PCR duplicates of it
+    (`readSupport`), so it is no weight. Fragments on chromosomes that the genome lacks, or that end past a chromosome's
+    end, are dropped and counted.
 
     Memory holds one chromosome: positions go through a temporary folder (8 bytes a fragment).
 

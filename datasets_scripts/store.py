@@ -7,8 +7,8 @@ A store is a folder made by build.py's `build_store`:
     tracks/NAME.npy   float32, flat: one value per bin, raw units
     peaks.tsv, blacklist.tsv, unmappable.tsv, gaps.tsv (runs of N), split.json, report.json
 
-Chromosomes lie one after the other with PADDING bp of N and zero signal before, between and after them, so a window that
-hangs off a chromosome's end reads N and 0 without a branch.
+Chromosomes lie one after the other with PADDING bp of N and zero signal before, between and after them, so a window
+that hangs off a chromosome's end reads N and 0 without a branch.
 """
 
 import json
@@ -20,6 +20,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from .bed import sizes_of
 from .chrom_names import shown
 from .folds import Split
 
@@ -162,11 +163,22 @@ class GenomeStore:
         first = self.offset(chrom) // self.bin_size
         return self._read_only(self._tracks[index][first : first - (-self.chrom_sizes[chrom] // self.bin_size)])
 
+    def bins_of(self, chrom: str, start: int, end: int) -> slice:
+        """Return which bins of a chromosome a region touches.
+
+        Raises:
+            ValueError: an unknown chromosome, or a region that is empty or leaves it.
+        """
+        self.offset(chrom)
+        if not 0 <= start < end <= self.chrom_sizes[chrom]:
+            raise ValueError(f"a region must lie in {chrom}:0-{self.chrom_sizes[chrom]}, got {chrom}:{start}-{end}")
+        return slice(start // self.bin_size, -(-end // self.bin_size))
+
     def flat_starts(self, windows: pd.DataFrame) -> np.ndarray:
         """Return where windows (columns chrom, start) begin in the flat arrays, (B,) int64 bp."""
         if unknown := set(windows["chrom"].unique()) - set(self._offsets):
             raise ValueError(f"{self.path} has no chromosome {sorted(unknown)}: it has {shown(self._offsets)}")
-        return windows["chrom"].map(self._offsets).to_numpy(np.int64) + windows["start"].to_numpy(np.int64)
+        return sizes_of(windows, self._offsets) + windows["start"].to_numpy(np.int64)
 
     def gather_codes(self, starts: np.ndarray, length: int) -> np.ndarray:
         """Return the codes of windows, (B, length) uint8; `starts` as in `gather`, on any bp."""
@@ -226,7 +238,7 @@ class GenomeStore:
         return array
 
     def _table(self, name: str) -> pd.DataFrame:
-        types = {"chrom": str, "start": "int64", "end": "int64", "summit": "int64"}
+        types: Any = {"chrom": str, "start": "int64", "end": "int64", "summit": "int64"}
         return pd.read_csv(self.path / name, sep="\t", dtype=types, keep_default_na=False)
 
 

@@ -9,6 +9,7 @@ from collections.abc import Mapping
 import numpy as np
 import pandas as pd
 
+from .bed import sizes_of
 from .store import GenomeStore
 
 _COLUMNS = ["chrom", "start", "end"]
@@ -17,10 +18,14 @@ _CANDIDATES_PER_WINDOW = 20
 _GATHER = 4096  # windows whose bases are looked at together
 
 
+def whole_chroms(chrom_sizes: Mapping[str, int]) -> pd.DataFrame:
+    """Return one interval a chromosome, from its first to its last base."""
+    return pd.DataFrame({"chrom": list(chrom_sizes), "start": 0, "end": list(chrom_sizes.values())})
+
+
 def tile_windows(chrom_sizes: Mapping[str, int], *, length: int, stride: int) -> pd.DataFrame:
     """Return windows at 0, stride, 2 stride, ... of every chromosome that end within it."""
-    whole = pd.DataFrame({"chrom": list(chrom_sizes), "start": 0, "end": list(chrom_sizes.values())})
-    return tile_intervals(whole, length=length, stride=stride)
+    return tile_intervals(whole_chroms(chrom_sizes), length=length, stride=stride)
 
 
 def tile_intervals(intervals: pd.DataFrame, *, length: int, stride: int, align: int = 1) -> pd.DataFrame:
@@ -71,8 +76,8 @@ def background_windows(
 ) -> pd.DataFrame:
     """Draw windows away from peaks whose GC content is distributed as that of other windows.
 
-    Candidates tile the intervals without overlap, touch no peak and are at most 35 % N. Each 2-% bin of GC gets the share
-    of `like` in it; a bin that runs out takes none from others, so fewer than `count` may come.
+    Candidates tile the intervals without overlap, touch no peak and are at most 35 % N. Each 2-% bin of GC gets the
+    share of `like` in it; a bin that runs out takes none from others, so fewer than `count` may come.
 
     Args:
         store: gives the bases and the peaks.
@@ -85,8 +90,7 @@ def background_windows(
     Returns:
         At most `count` windows in the order of the genome.
     """
-    if within is None:
-        within = pd.DataFrame({"chrom": list(store.chrom_sizes), "start": 0, "end": list(store.chrom_sizes.values())})
+    within = whole_chroms(store.chrom_sizes) if within is None else within
     rng = np.random.default_rng(seed)
     candidates = tile_intervals(within, length=length, stride=length, align=store.bin_size)
     candidates, _ = drop_overlapping(candidates, store.peaks)
@@ -101,8 +105,8 @@ def background_windows(
 
 def drop_off_ends(windows: pd.DataFrame, chrom_sizes: Mapping[str, int]) -> tuple[pd.DataFrame, int]:
     """Leave out windows that hang off an end of their chromosome."""
-    inside = (windows["start"] >= 0) & (windows["end"] <= windows["chrom"].map(dict(chrom_sizes)))
-    return _keep(windows, inside.to_numpy())
+    starts, ends = windows["start"].to_numpy(), windows["end"].to_numpy()
+    return _keep(windows, (starts >= 0) & (ends <= sizes_of(windows, chrom_sizes)))
 
 
 def drop_overlapping(windows: pd.DataFrame, intervals: pd.DataFrame) -> tuple[pd.DataFrame, int]:
@@ -172,4 +176,4 @@ def _table(chroms: np.ndarray, starts: np.ndarray, length: int) -> pd.DataFrame:
 
 def _keep(windows: pd.DataFrame, keep: np.ndarray) -> tuple[pd.DataFrame, int]:
     """Return the windows to keep and the number of others."""
-    return windows[keep].reset_index(drop=True), int((~keep).sum())
+    return windows.take(np.flatnonzero(keep)).reset_index(drop=True), int((~keep).sum())
