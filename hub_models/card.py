@@ -91,6 +91,7 @@ def pinned_call(record: RunRecord, publication: Publication, revision: str) -> s
 def _front_matter(record: RunRecord, publication: Publication, name: str) -> str:
     """Return the card's YAML."""
     base = base_model(record, publication)
+    results = [result for metrics in record.evaluations.values() for result in eval_results(metrics)]
     data = ModelCardData(
         license=publication.license or None,
         library_name="transformers",
@@ -98,8 +99,8 @@ def _front_matter(record: RunRecord, publication: Publication, name: str) -> str
         datasets=list(publication.datasets) or None,
         base_model=base or None,
         base_model_relation=("adapter" if record.is_adapter else "finetune") if base else None,
-        model_name=name,
-        eval_results=[result for metrics in record.evaluations.values() for result in eval_results(metrics)] or None,
+        model_name=name if results else None,
+        eval_results=results or None,
     )
     return data.to_yaml()
 
@@ -110,7 +111,7 @@ def _view(record: RunRecord, publication: Publication) -> dict[str, Any]:
     name = publication.repo_id.split("/")[-1] if publication.repo_id != "ORG/NAME" else record.path.resolve().name
     chain = list(record.provenance.chain()) if record.provenance else []
     base = base_model(record, publication)
-    tracks = ", ".join(config.track_names)
+    tracks = ", ".join(record.tracks)
     measured = [row for row in record.history if row.get("eval_pearson") is not None]
     return {
         "front_matter": _front_matter(record, publication, name),
@@ -139,7 +140,7 @@ def _view(record: RunRecord, publication: Publication) -> dict[str, Any]:
             }
             for file, metrics in record.evaluations.items()
         ],
-        "training": _training(record.recipe),
+        "training": _training(record.recipe | ({"base": base} if base else {})),
         "versions": chain[0].versions if chain else {},
         "best": max(measured, key=lambda row: row["eval_pearson"], default=None),
         "last": record.history[-1] if record.history else None,

@@ -76,7 +76,7 @@ def _register(record: RunRecord) -> RegisteredModel:
         kind="adapter" if record.is_adapter else "model",
         base=base if base.count("/") == 1 else Path(base).name,
         genome=(provenance.genome if provenance else "") or config.genome,
-        tracks=tuple(config.track_names),
+        tracks=record.tracks,
         path=str(record.path),
         metrics={name: value for metrics in record.evaluations.values() for name, value in headline(metrics).items()},
     )

@@ -43,6 +43,13 @@ class RunRecord:
     history: list[dict[str, Any]]
     evaluations: dict[str, dict[str, Any]]
 
+    @property
+    def tracks(self) -> tuple[str, ...]:
+        """What the model predicts; an adapter's base may have called it otherwise."""
+        names = self.provenance.tracks if self.provenance else ()
+        config: Any = self.config
+        return names if len(names) == config.num_tracks else tuple(config.track_names)
+
     def model_files(self) -> list[Path]:
         """Return the files that the model is loaded from."""
         patterns = ADAPTER_FILES if self.is_adapter else MODEL_FILES

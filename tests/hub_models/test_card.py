@@ -72,6 +72,13 @@ def test_an_adapters_card_names_its_base_and_the_whole_chain(run, tmp_path, tiny
     assert str(tmp_path) not in unnamed
 
 
+def test_an_adapter_has_its_own_track_names(run, tmp_path, tiny_model) -> None:
+    adapter = toy_adapter(tmp_path / "adapter", tiny_model, run)
+    text = (adapter / "provenance.json").read_text()
+    (adapter / "provenance.json").write_text(text.replace("track_0", "k562", 1))
+    assert "predicts ATAC-seq signal (k562)" in render_card(adapter)
+
+
 def test_a_base_on_the_hub_needs_no_name(run) -> None:
     record = read_run(run)
     assert base_model(record, Publication()) == ""
@@ -93,6 +100,7 @@ def test_a_run_without_records_says_so(run) -> None:
     assert "Not recorded: the run holds no provenance.json." in card
     assert "Not recorded: the run holds no recipe.yaml." in card
     assert "model-index" not in card
+    assert "model_name" not in card
     assert "training_curve" not in card
 
 

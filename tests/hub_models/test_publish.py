@@ -48,11 +48,6 @@ def test_a_model_loads_without_chromhub_and_then_offline(hub, run, tiny_model, t
     assert hub.log == []
 
 
-@pytest.mark.xfail(
-    reason="modeling/stems.py asks for the class of its configuration, which is another copy when a folder's code is "
-    "loaded file by file; it must ask for `config.type`",
-    strict=True,
-)
 def test_a_run_folder_loads_without_chromhub(run, tiny_model, tmp_path) -> None:
     call = f'AutoModel.from_pretrained("{run}", trust_remote_code=True)'
     (predictions,) = predict_without_chromhub(call, extractor=str(run), folder=tmp_path)
@@ -153,6 +148,10 @@ def test_pickles_and_broken_weights_are_refused(run) -> None:
 def test_a_refusing_or_missing_hub_is_one_sentence(hub, run, monkeypatch) -> None:
     with pytest.raises(PermissionError, match=r"refused to write org/tiny \(HTTP 401\); log in"):
         publish(run, MINE, token=False)
+    with monkeypatch.context() as offline:
+        offline.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
+        with pytest.raises(ConnectionError, match="offline mode is enabled"):
+            publish(run, MINE)
     monkeypatch.setattr(HfApi, "create_repo", lambda self, *_, **__: HfApi(endpoint="http://127.0.0.1:9").whoami())
     with pytest.raises(ConnectionError, match="the Hub cannot be reached"):
         publish(run, MINE)
