@@ -61,6 +61,7 @@ def progress() -> Progress:
         TimeRemainingColumn(),
         console=err,
         transient=True,
+        disable=not err.is_terminal,  # elsewhere it would leave an empty line
     )
 
 

@@ -1,0 +1,93 @@
+"""`chromhub evaluate` as a user calls it."""
+
+import json
+
+import pytest
+from chromhub.cli import app
+from chromhub.inference.provenance import Provenance, part_intervals
+from huggingface_hub import HfApi
+from typer.testing import CliRunner
+
+from ..inference.toy_genome import toy_store
+
+RUNNER = CliRunner()
+
+
+@pytest.fixture(scope="module")
+def store(tmp_path_factory):
+    return toy_store(tmp_path_factory.mktemp("data"))
+
+
+@pytest.fixture
+def run(tmp_path, tiny_model):
+    tiny_model.save_pretrained(tmp_path / "run")
+    return tmp_path / "run"
+
+
+def evaluate(*arguments):
+    return RUNNER.invoke(app, ["evaluate", *map(str, arguments), "--device", "cpu"])
+
+
+def test_a_table_and_a_folder(run, store):
+    result = evaluate(run, "--data", store.path)
+    assert result.exit_code == 0, result.output
+    assert "test part of store" in result.stdout
+    rows = [line.split() for line in result.stdout.splitlines() if "genome_wide" in line]
+    assert len(rows) == 3
+    pearson = json.loads((run / "metrics.json").read_text())["results"]["atac"]["genome_wide"]["pooled"]["4"]["log1p"]
+    assert f"{pearson['pearson']:.4f}" in rows[0]
+    assert (run / "evaluation" / "scatter.png").exists()
+    assert "on cpu (" in result.stderr
+    assert "has no provenance.json" in result.stderr
+    assert f"wrote {run / 'evaluation'}" in result.stderr
+
+
+def test_json_is_all_there_is_on_standard_output(run, store, tmp_path):
+    result = evaluate(run, "--data", store.path, "--json", "-o", tmp_path / "out", "--bin-size", 64, "--part", "valid")
+    assert result.exit_code == 0, result.output
+    metrics = json.loads(result.stdout)
+    assert metrics == json.loads((tmp_path / "out" / "metrics.json").read_text())
+    assert metrics["part"] == "valid"
+    assert list(metrics["results"]["atac"]["genome_wide"]["pooled"]) == ["64"]
+    assert not (run / "metrics.json").exists()
+
+
+def test_a_leak_is_refused_in_one_sentence_or_said_aloud(run, store):
+    seen = part_intervals(store, "test")
+    Provenance(None, "toy", seen, (), ("atac",), 0, "scratch", store.fingerprint).save(run)
+    refused = evaluate(run, "--data", store.path)
+    assert refused.exit_code == 2
+    assert refused.stderr.splitlines() == [refused.stderr.strip()]
+    assert "chrA:0-9002, chrC:0-5001; choose another split, or give --allow-leak" in refused.stderr
+    allowed = evaluate(run, "--data", store.path, "--allow-leak", "--json")
+    assert allowed.exit_code == 0, allowed.output
+    assert json.loads(allowed.stdout)["leak"]["overlaps"] == ["chrA:0-9002", "chrC:0-5001"]
+    assert "the numbers are too good" in allowed.stderr
+
+
+def test_a_model_of_the_hub(run, store, hub, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    HfApi().create_repo("org/tiny")
+    HfApi().upload_folder(repo_id="org/tiny", folder_path=run)
+    result = evaluate("org/tiny", "--data", store.path)
+    assert result.exit_code == 0, result.output
+    assert (tmp_path / "tiny-evaluation" / "metrics.json").exists()
+    assert json.loads((tmp_path / "tiny-evaluation" / "metrics.json").read_text())["model"] == "org/tiny"
+
+
+def test_bad_input_ends_in_one_sentence(run, store, tmp_path):
+    (tmp_path / "empty").mkdir()
+    for arguments, sentence in (
+        (["./none", "--data", store.path], "no model folder './none'"),
+        ([tmp_path / "empty", "--data", store.path], "holds no model"),
+        ([run, "--data", tmp_path / "empty"], "is not a chromhub store"),
+        ([run, "--data", store.path, "--part", "tests"], "--part must be one of train, valid, test, got 'tests'"),
+        ([run, "--data", store.path, "--bin-size", 6], "bin sizes must be multiples of the data's 4 bp"),
+        ([run, "--data", store.path, "-o", run], "already exists"),
+    ):
+        result = evaluate(*arguments)
+        assert result.exit_code == 2, sentence
+        assert result.stderr.startswith("error: ")
+        assert sentence in result.stderr
+        assert len(result.stderr.splitlines()) == 1
+    assert not (run / "evaluation").exists()

@@ -1,0 +1,81 @@
+"""`chromhub predict` as a user calls it."""
+
+import json
+
+import pytest
+from chromhub.cli import app
+from chromhub.datasets_scripts.bigwig import BigWig
+from typer.testing import CliRunner
+
+from ..inference.toy_genome import SIZES, toy_fasta, toy_store
+
+RUNNER = CliRunner()
+
+
+@pytest.fixture(scope="module")
+def store(tmp_path_factory):
+    return toy_store(tmp_path_factory.mktemp("data"))
+
+
+@pytest.fixture
+def run(tmp_path, tiny_model):
+    tiny_model.save_pretrained(tmp_path / "run")
+    return tmp_path / "run"
+
+
+def predict(*arguments):
+    return RUNNER.invoke(app, ["predict", *map(str, arguments), "--device", "cpu"])
+
+
+def test_a_whole_genome_from_a_store(run, store, tmp_path):
+    result = predict(run, "--data", store.path, "--all", "-o", tmp_path / "a.bw", "--json")
+    assert result.exit_code == 0, result.output
+    # 16,384, 9,002 - 1,024 (a tile of N) and 5,001 bp in bins of 4.
+    written = {"paths": [str(tmp_path / "a.bw")], "chroms": ["chrA", "chrB", "chrC"], "num_bins": 4096 + 1995 + 1251}
+    assert json.loads(result.stdout) == written
+    assert "on cpu (" in result.stderr
+    assert BigWig(tmp_path / "a.bw").chrom_sizes == SIZES
+
+
+def test_chromosomes_and_regions_of_a_fasta(run, tmp_path):
+    fasta = toy_fasta(tmp_path / "genome.fa")
+    result = predict(run, "--fasta", fasta, "--chrom", "chrC", "--chrom", "A", "-o", tmp_path / "c.bw", "--json")
+    assert result.exit_code == 2
+    assert "the genome has no chromosomes [A]; it has [chrB, chrA, chrC]" in result.stderr
+    result = predict(run, "--fasta", fasta, "--chrom", "C", "-o", tmp_path / "c.bw")
+    assert result.exit_code == 0, result.output
+    assert result.stdout.strip() == str(tmp_path / "c.bw")
+    assert "1,251 bins of 4 bp on 1 chromosomes" in result.stderr
+    (tmp_path / "r.bed").write_text("chrC\t8\t20\nchrB\t100\t101\tname\n")
+    result = predict(run, "--fasta", fasta, "--regions", tmp_path / "r.bed", "-o", tmp_path / "r.bw", "--json")
+    assert json.loads(result.stdout)["num_bins"] == 3 + 1
+
+
+def test_bad_input_ends_in_one_sentence(run, store, tmp_path):
+    (tmp_path / "empty").mkdir()
+    (tmp_path / "off.bed").write_text("chrC\t5000\t5100\n")
+    (tmp_path / "bad.bed").write_text("chrC\t5000\n")
+    (tmp_path / "none.bed").write_text("# nothing\n")
+    (tmp_path / "there.bw").write_text("mine")
+    data, out = ["--data", store.path], ["-o", tmp_path / "new.bw"]
+    for arguments, sentence in (
+        ([run, *out, "--all"], "give --data or --fasta, one of the two"),
+        ([run, *out, "--all", *data, "--fasta", "g.fa"], "give --data or --fasta, one of the two"),
+        ([run, *out, *data], "give --chrom, --regions or --all, one of the three"),
+        ([run, *out, *data, "--all", "--chrom", "chrA"], "give --chrom, --regions or --all, one of the three"),
+        ([run, *out, "--fasta", tmp_path / "no.fa", "--all"], "no.fa does not exist"),
+        ([tmp_path / "empty", *out, *data, "--all"], "holds no model"),
+        ([run, *out, *data, "--chrom", "chrX", "--chrom", "chrA"], "no chromosomes [chrX]; it has [chrB, chrA, chrC]"),
+        ([run, *out, *data, "--regions", tmp_path / "off.bed"], "chrC:5000-5100 does not"),
+        ([run, *out, *data, "--regions", tmp_path / "bad.bed"], "bad.bed, line 1"),
+        ([run, *out, *data, "--regions", tmp_path / "none.bed"], "no region was given"),
+        ([run, "-o", tmp_path / "there.bw", *data, "--all"], "there.bw already exists"),
+        ([run, *out, *data, "--all", "--device", "abacus"], "--device must be"),
+    ):
+        result = RUNNER.invoke(app, ["predict", *map(str, arguments)])
+        assert result.exit_code == 2, sentence
+        assert result.stderr.startswith("error: ")
+        assert sentence in result.stderr
+        assert len(result.stderr.splitlines()) == 1
+    assert not (tmp_path / "new.bw").exists()
+    assert (tmp_path / "there.bw").read_text() == "mine"

@@ -1,0 +1,180 @@
+import json
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from chromhub.datasets_scripts.dataset import WindowDataset, evaluation_windows
+from chromhub.datasets_scripts.folds import Split
+from chromhub.inference.evaluate import check_fit, evaluate, flatten_metrics, predicted_and_true, rebin
+from chromhub.modeling import AtacConfig, AtacForTrackPrediction
+
+from .toy_genome import SPLIT, toy_store
+
+
+@pytest.fixture(scope="module")
+def store(tmp_path_factory):
+    return toy_store(tmp_path_factory.mktemp("data"))
+
+
+def by_numpy(model, store, kind, chroms, *, factor, summary, log):
+    """Evaluate the plain way: all windows at once, numpy.corrcoef on everything flattened."""
+    windows, _ = evaluation_windows(store, "test", input_length=2048, target_length=1024, kind=kind)
+    windows = windows[windows["chrom"].isin(chroms)]
+    batch = WindowDataset(store, windows, input_length=2048).__getitems__(range(len(windows)))
+    with torch.no_grad():
+        predictions = model(torch.from_numpy(batch["inputs"])).predictions[..., 128:384]
+    predicted, true = (
+        np.expm1(predictions.double().numpy()).ravel(),
+        batch["labels"][..., 128:384].astype(float).ravel(),
+    )
+    predicted, true = (summary(values.reshape(-1, factor), axis=1) for values in (predicted, true))
+    if log:
+        predicted, true = np.log1p(predicted), np.log1p(true)
+    return {
+        "n": len(true),
+        "pearson": pytest.approx(np.corrcoef(predicted, true)[0, 1], abs=1e-6),
+        "mse": pytest.approx(np.mean((predicted - true) ** 2), rel=1e-5),
+    }
+
+
+def test_numbers_equal_numpy(tiny_model, store):
+    metrics = evaluate(tiny_model, store)
+    for name, kind in (("genome_wide", "tile"), ("peaks", "peaks")):
+        result = metrics["results"]["atac"][name]
+        for size in (4, 16, 128):
+            for scale in ("log1p", "raw"):
+                options = {"factor": size // 4, "summary": np.max, "log": scale == "log1p"}
+                chroms = ["chrA", "chrC"]
+                assert result["pooled"][str(size)][scale] == by_numpy(tiny_model, store, kind, chroms, **options)
+                for chrom, table in result["chroms"].items():
+                    assert table[str(size)][scale] == by_numpy(tiny_model, store, kind, [chrom], **options)
+    # chrC has 5,001 bp, 4 whole targets; chrA 9,002 bp, 8, of which the first is all N. 256 bins each.
+    chroms = metrics["results"]["atac"]["genome_wide"]["chroms"]
+    assert {chrom: table["4"]["raw"]["n"] for chrom, table in chroms.items()} == {"chrA": 7 * 256, "chrC": 4 * 256}
+    assert list(metrics["results"]["atac"]["peaks"]["chroms"]) == ["chrA"]
+
+
+def test_what_is_recorded(tiny_model, store):
+    seen = []
+    metrics = evaluate(tiny_model, store, batch_size=4, progress=lambda *now: seen.append(now))
+    json.dumps(metrics, allow_nan=False)
+    assert metrics["part"] == "test"
+    assert metrics["intervals"] == ["chrA:0-9002", "chrC:0-5001"]
+    assert metrics["data"] == {
+        "name": "store",
+        "genome": "toy",
+        "fingerprint": store.fingerprint,
+        "bin_size": 4,
+        "summary": "max",
+        "tracks": ["atac"],
+    }
+    assert metrics["windows"]["genome_wide"] == {"kind": "tile", "candidates": 12, "dropped": {"N": 1}, "kept": 11}
+    assert metrics["windows"]["peaks"]["kept"] == 2
+    assert metrics["reverse_complement"] is False
+    assert "torch" in metrics["versions"]
+    assert seen == [(0, 13), (4, 13), (7, 13), (11, 13), (13, 13)]
+
+
+def test_batch_size_does_not_matter(tiny_model, store):
+    one, other = (flatten_metrics(evaluate(tiny_model, store, batch_size=size)) for size in (1, 64))
+    pd.testing.assert_frame_equal(one, other, rtol=1e-5, atol=1e-6)
+
+
+def test_both_strands(tiny_model, store):
+    both = evaluate(tiny_model, store, average_rc=True)
+    assert both["reverse_complement"] is True
+    windows, _ = evaluation_windows(store, "test", input_length=2048, target_length=1024)
+    pairs = list(predicted_and_true(tiny_model, store, windows, average_rc=True))
+    predicted, true = (np.concatenate([pair[i] for pair in pairs]).ravel() for i in (1, 2))
+    expected = np.corrcoef(predicted, true)[0, 1]
+    assert both["results"]["atac"]["genome_wide"]["pooled"]["4"]["raw"]["pearson"] == pytest.approx(expected, abs=1e-6)
+
+
+def test_a_store_without_peaks_has_one_set(tiny_model, tmp_path):
+    metrics = evaluate(tiny_model, toy_store(tmp_path, peaks=False))
+    assert list(metrics["windows"]) == ["genome_wide"]
+    assert list(metrics["results"]["atac"]) == ["genome_wide"]
+
+
+def test_a_part_without_a_peak_has_a_report_but_no_result(tiny_model, store):
+    metrics = evaluate(tiny_model, store, part="valid")
+    assert metrics["windows"]["peaks"]["kept"] == 0
+    assert list(metrics["results"]["atac"]) == ["genome_wide"]
+
+
+def test_tracks_keep_their_order(tmp_path):
+    store = toy_store(tmp_path, tracks=("one", "two"), summary="mean")
+    config = AtacConfig.from_preset("dcnn-tiny", num_tracks=2, track_names=["one", "two"], target_summary="mean")
+    model = AtacForTrackPrediction(config).eval()
+    metrics = evaluate(model, store, bin_sizes=[128, 64])
+    windows, _ = evaluation_windows(store, "test", input_length=2048, target_length=1024)
+    pairs = list(predicted_and_true(model, store, windows))
+    for track, name in enumerate(("one", "two")):
+        predicted, true = (
+            np.concatenate([pair[i][:, track] for pair in pairs]).reshape(-1, 16).mean(axis=1) for i in (1, 2)
+        )
+        result = metrics["results"][name]["genome_wide"]["pooled"]
+        assert list(result) == ["64", "128"]
+        assert result["64"]["raw"]["pearson"] == pytest.approx(np.corrcoef(predicted, true)[0, 1], abs=1e-5)
+
+
+def test_a_constant_prediction_is_null(tiny_model, store):
+    with torch.no_grad():
+        tiny_model.head.weight.zero_()
+    result = evaluate(tiny_model, store)["results"]["atac"]["genome_wide"]["pooled"]["4"]["log1p"]
+    assert result["pearson"] is None
+    assert result["mse"] > 0
+
+
+def test_flatten_metrics(tiny_model, store):
+    metrics = evaluate(tiny_model, store)
+    table = flatten_metrics(metrics)
+    assert list(table.columns) == ["track", "set", "chrom", "bin_size", "scale", "n", "pearson", "mse"]
+    # genome-wide: pooled and 2 chromosomes, peaks: pooled and 1; each 3 bin sizes and 2 scales.
+    assert len(table) == (3 + 2) * 3 * 2
+    row = table[(table["set"] == "peaks") & (table["chrom"] == "chrA") & (table["bin_size"] == 16)].iloc[0]
+    assert row["pearson"] == metrics["results"]["atac"]["peaks"]["chroms"]["chrA"]["16"]["log1p"]["pearson"]
+    assert table["pearson"].dtype == np.float64
+
+
+def test_rebin():
+    values = np.array([[[1.0, 3.0, 2.0, 8.0]]])
+    assert rebin(values, 1, summary="max") is values
+    assert rebin(values, 2, summary="max").tolist() == [[[3, 8]]]
+    assert rebin(values, 2, summary="mean").tolist() == [[[2, 5]]]
+    assert rebin(values, 4, summary="sum").tolist() == [[[14]]]
+
+
+@pytest.mark.parametrize("size", [2, 6, 12, 0, -4, 2048])
+def test_bin_sizes_that_do_not_fit(tiny_model, store, size):
+    with pytest.raises(
+        ValueError, match=rf"multiples of the data's 4 bp that divide the target of 1024 bp, got {size}"
+    ):
+        evaluate(tiny_model, store, bin_sizes=[4, size])
+
+
+@pytest.mark.parametrize(
+    ("fields", "sentence"),
+    [
+        ({"bin_size": 8}, r"the model's bin size is 8, but that of .*store is 4"),
+        ({"target_summary": "mean"}, r"the model's summary is mean, but that of .*store is max"),
+        ({"num_tracks": 2}, r"the model's number of tracks is 2, but that of .*store is 1"),
+    ],
+)
+def test_a_model_of_other_signal_is_refused(store, fields, sentence):
+    with pytest.raises(ValueError, match=sentence):
+        check_fit(AtacConfig.from_preset("convnext-dcnn-tiny", **fields), store)
+
+
+def test_names_count_only_among_several_tracks(store, tmp_path):
+    check_fit(AtacConfig.from_preset("dcnn-tiny", track_names=["another"]), store)
+    two = toy_store(tmp_path, tracks=("one", "two"))
+    with pytest.raises(ValueError, match=r"the model's tracks are two, one, but those of .* are one, two"):
+        check_fit(AtacConfig.from_preset("dcnn-tiny", num_tracks=2, track_names=["two", "one"]), two)
+
+
+def test_a_part_without_a_window_is_refused(tiny_model, tmp_path):
+    split = Split(train=SPLIT.train, valid=(), test=("chrC:0-1000",))
+    with pytest.raises(ValueError, match="no window of the test part"):
+        evaluate(tiny_model, toy_store(tmp_path, split=split))
