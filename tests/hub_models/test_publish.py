@@ -6,11 +6,11 @@ import yaml
 from chromhub.hub_models.card import Publication
 from chromhub.hub_models.publish import check_run, publish
 from chromhub.inference.load import load_model
+from chromhub.modeling import PRESETS, AtacConfig, AtacForTrackPrediction
 from huggingface_hub import HfApi
 from safetensors.torch import load_file, save_file
 from transformers import AutoModel
 
-import chromhub
 from tests.hub_models.toy_run import toy_run
 from tests.hub_models.without_chromhub import predict, predict_without_chromhub
 
@@ -25,7 +25,7 @@ def run(tmp_path, tiny_model) -> Path:
 def test_a_model_comes_back_from_the_hub_bit_for_bit(hub, run, tiny_model) -> None:
     publish(run, MINE)
     loaded = AutoModel.from_pretrained("org/tiny")
-    assert type(loaded) is chromhub.modeling.AtacForTrackPrediction
+    assert type(loaded) is AtacForTrackPrediction
     assert torch.equal(predict(loaded), predict(tiny_model))
     assert torch.equal(predict(load_model("org/tiny")), predict(tiny_model))
 
@@ -48,10 +48,19 @@ def test_a_model_loads_without_chromhub_and_then_offline(hub, run, tiny_model, t
     assert hub.log == []
 
 
-def test_a_run_folder_loads_without_chromhub(run, tiny_model, tmp_path) -> None:
-    call = f'AutoModel.from_pretrained("{run}", trust_remote_code=True)'
-    (predictions,) = predict_without_chromhub(call, extractor=str(run), folder=tmp_path)
-    assert torch.equal(predictions, predict(tiny_model))
+def test_every_preset_loads_from_a_folder_without_chromhub(run, tiny_model, tmp_path) -> None:
+    # A folder's code is loaded file by file under a name of its own, unlike a repository's.
+    folders, expected = [run], [predict(tiny_model)]
+    for preset in PRESETS:
+        if preset.endswith("-tiny") and preset != "convnext-dcnn-tiny":
+            model = AtacForTrackPrediction(AtacConfig.from_preset(preset))
+            model.save_pretrained(tmp_path / preset)
+            folders.append(tmp_path / preset)
+            expected.append(predict(model))
+    calls = [f'AutoModel.from_pretrained("{folder}", trust_remote_code=True)' for folder in folders]
+    found = predict_without_chromhub(*calls, extractor=str(run), folder=tmp_path)
+    assert len(found) > 1
+    assert all(map(torch.equal, found, expected))
 
 
 def test_one_commit_holds_exactly_the_files_that_belong_there(hub, run) -> None:
