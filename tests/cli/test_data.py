@@ -6,14 +6,14 @@ from chromhub.cli import app
 from chromhub.datasets_scripts.store import GenomeStore
 from typer.testing import CliRunner
 
-from tests.datasets_scripts.conftest import Toy, toy  # noqa: F401 - a fixture
+from tests.datasets_scripts.conftest import Toy
 
 
 def chromhub(*words: object):
     return CliRunner().invoke(app, [str(word) for word in words])
 
 
-def words(toy: Toy, output: str = "out") -> list[object]:  # noqa: F811
+def words(toy: Toy, output: str = "out") -> list[object]:
     folder = toy.folder
     return [
         *(
@@ -31,7 +31,7 @@ def words(toy: Toy, output: str = "out") -> list[object]:  # noqa: F811
     ]
 
 
-def test_build_prints_a_report(toy) -> None:  # noqa: F811
+def test_build_prints_a_report(toy) -> None:
     result = chromhub(
         *words(toy), "--mask-region", "chr2:5-10", "--genome", "toy", "--bin-size", 8, "--summary", "mean"
     )
@@ -43,14 +43,14 @@ def test_build_prints_a_report(toy) -> None:  # noqa: F811
     assert (store.genome, store.bin_size, store.summary, len(store.blacklist)) == ("toy", 8, "mean", 2)
 
 
-def test_build_json(toy) -> None:  # noqa: F811
+def test_build_json(toy) -> None:
     result = chromhub(*words(toy), "--json")
     report = json.loads(result.stdout)
     assert report["fingerprint"] == GenomeStore.open(toy.folder / "out").fingerprint
     assert [entry["input"] for entry in report["inputs"]][:3] == ["fasta", "split", "track a"]
 
 
-def test_build_from_fragments(toy) -> None:  # noqa: F811
+def test_build_from_fragments(toy) -> None:
     path = toy.file("cells.bed", "chr1\t100\t200\n")
     base = ["data", "build", "--fasta", toy.inputs.fasta, "--split", toy.inputs.split, "--fragments", path]
     result = chromhub(*base, "--tn5-shift", "4,-5", "--chroms", "chr1", "-o", toy.folder / "out")
@@ -61,7 +61,7 @@ def test_build_from_fragments(toy) -> None:  # noqa: F811
     assert (result.exit_code, "--tn5-shift must be two integers" in result.stderr) == (2, True)
 
 
-def test_existing_output(toy) -> None:  # noqa: F811
+def test_existing_output(toy) -> None:
     assert chromhub(*words(toy)).exit_code == 0
     result = chromhub(*words(toy))
     assert result.exit_code == 2
@@ -82,7 +82,7 @@ def test_existing_output(toy) -> None:  # noqa: F811
         (("--split", "asap-7"), "one of asap-0"),
     ],
 )
-def test_bad_input_is_one_sentence_and_leaves_nothing(toy, extra, sentence) -> None:  # noqa: F811
+def test_bad_input_is_one_sentence_and_leaves_nothing(toy, extra, sentence) -> None:
     result = chromhub(*words(toy), *(word.format(folder=toy.folder) for word in extra))
     assert result.exit_code == 2
     assert sentence in result.stderr
@@ -91,7 +91,7 @@ def test_bad_input_is_one_sentence_and_leaves_nothing(toy, extra, sentence) -> N
     assert not [path for path in toy.folder.iterdir() if path.is_dir()]
 
 
-def test_ctrl_c(toy, monkeypatch) -> None:  # noqa: F811
+def test_ctrl_c(toy, monkeypatch) -> None:
     def interrupt(*_: object, **__: object) -> None:
         raise KeyboardInterrupt
 
@@ -103,7 +103,7 @@ def test_ctrl_c(toy, monkeypatch) -> None:  # noqa: F811
 
 
 @pytest.fixture
-def store(toy) -> Path:  # noqa: F811
+def store(toy) -> Path:
     return toy.build().path
 
 
@@ -126,7 +126,7 @@ def test_inspect_a_region(store) -> None:
     assert (result.exit_code, "a region must lie in chr1:0-40000" in result.stderr) == (2, True)
 
 
-def test_inspect_draws_the_busiest_place_off_the_blacklist(toy) -> None:  # noqa: F811
+def test_inspect_draws_the_busiest_place_off_the_blacklist(toy) -> None:
     toy.build(mask_regions=("chr1",), tracks=toy.inputs.tracks[:1])
     result = chromhub("data", "inspect", toy.folder / "store", "--figure", toy.folder / "a.png", "--json")
     assert result.exit_code == 0, result.stderr
