@@ -4,6 +4,7 @@ Everything is written beside its place, as `.NAME.partial-PID`, and renamed at t
 removes the partial file or folder and leaves what stood there before.
 """
 
+import errno
 import os
 import shutil
 from collections.abc import Iterator
@@ -36,7 +37,8 @@ def finished_file(path: str | Path, overwrite: bool = False) -> Iterator[Path]:
     path.parent.mkdir(parents=True, exist_ok=True)
     partial = _beside(path, "partial")
     try:
-        yield partial
+        with _naming(path):
+            yield partial
         partial.replace(path)
     finally:
         partial.unlink(missing_ok=True)
@@ -59,7 +61,8 @@ def finished_folder(path: str | Path, overwrite: bool = False) -> Iterator[Path]
     shutil.rmtree(partial, ignore_errors=True)  # left by a killed process of the same number
     partial.mkdir()
     try:
-        yield partial
+        with _naming(path):
+            yield partial
         if path.is_dir():
             path.replace(old)
         try:
@@ -71,6 +74,19 @@ def finished_folder(path: str | Path, overwrite: bool = False) -> Iterator[Path]
         shutil.rmtree(old, ignore_errors=True)
     finally:
         shutil.rmtree(partial, ignore_errors=True)
+
+
+@contextmanager
+def _naming(path: Path) -> Iterator[None]:
+    """Say what was being written when the disk ran full, which the system's own error does not."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
+            raise
+        raise OSError(
+            error.errno, f"{error.strerror} while writing {path}: free some space and run it again"
+        ) from error
 
 
 def _beside(path: Path, role: str) -> Path:

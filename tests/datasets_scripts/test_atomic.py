@@ -37,6 +37,14 @@ def test_an_error_leaves_nothing(tmp_path, finished, error) -> None:
     assert names(tmp_path) == []
 
 
+@pytest.mark.parametrize("finished", [finished_file, finished_folder])
+def test_a_full_disk_is_named(tmp_path, finished) -> None:
+    sentence = r"No space left on device while writing .*/out: free"
+    with pytest.raises(OSError, match=sentence) as raised, finished(tmp_path / "out") as partial:
+        write_half(partial, OSError(errno.ENOSPC, "No space left on device"))
+    assert raised.value.errno == errno.ENOSPC
+
+
 def test_an_error_leaves_the_old_folder(tmp_path) -> None:
     (tmp_path / "out").mkdir()
     (tmp_path / "out" / "old").touch()
