@@ -7,7 +7,7 @@ filled and checked by the dataclasses below, so that config.json stays plain JSO
 
 import difflib
 from dataclasses import asdict, dataclass, fields
-from typing import Any
+from typing import Any, Literal
 
 from huggingface_hub.dataclasses import strict
 from transformers import PreTrainedConfig
@@ -24,7 +24,7 @@ class ConvStemConfig:
         kernel_size: bp, odd.
     """
 
-    type: str = "conv"
+    type: Literal["conv"] = "conv"
     channels: int = 256
     kernel_size: int = 15
 
@@ -41,7 +41,7 @@ class ConvNextStemConfig:
         expansion: width of the pointwise layers over `channels`.
     """
 
-    type: str = "convnext"
+    type: Literal["convnext"] = "convnext"
     channels: int = 256
     kernel_size: int = 15
     expansion: int = 4
@@ -66,7 +66,7 @@ class DilatedCoreConfig:
         feature_dropout: on those features.
     """
 
-    type: str = "dilated"
+    type: Literal["dilated"] = "dilated"
     pool_size: int = 2
     pool_left_padding: int = 1
     num_blocks: int = 11

@@ -34,10 +34,16 @@ class ConvUnit(nn.Module):
 
 
 def build_stem(config: StemConfig) -> nn.Module:
-    """Return the stem that `config` describes."""
-    match config:
-        case ConvStemConfig():
-            # The activation sees the one-hot itself (1 -> 0.8413), as in the reference.
-            return ConvUnit(4, config.channels, kernel_size=config.kernel_size)
-        case ConvNextStemConfig():
-            return ConvNextBlock(4, config.channels, kernel_size=config.kernel_size, expansion=config.expansion)
+    """Return the stem that `config` describes.
+
+    By its `type`, not its class: a checkpoint loaded with remote code brings its own copy of the class.
+
+    Raises:
+        ValueError: no such type.
+    """
+    if config.type == "conv":
+        # The activation sees the one-hot itself (1 -> 0.8413), as in the reference.
+        return ConvUnit(4, config.channels, kernel_size=config.kernel_size)
+    if config.type == "convnext":
+        return ConvNextBlock(4, config.channels, kernel_size=config.kernel_size, expansion=config.expansion)
+    raise ValueError(f"`stem.type` must be conv or convnext, got {config.type!r}")
