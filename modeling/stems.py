@@ -2,7 +2,7 @@
 
 from torch import Tensor, nn
 
-from .configuration_atac import ConvNextStemConfig, ConvStemConfig, StemConfig
+from .configuration_atac import StemConfig
 from .convnext_block import ConvNextBlock
 
 
