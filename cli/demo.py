@@ -41,7 +41,7 @@ class DemoSize:
     num_validation: int
 
 
-FULL = DemoSize({"chr1": 1_000_000, "chr2": 800_000, "chr3": 200_000, "chr4": 400_000}, 64, 800, 300, 50, 96)
+FULL = DemoSize({"chr1": 1_000_000, "chr2": 800_000, "chr3": 200_000, "chr4": 400_000}, 64, 700, 200, 50, 48)
 QUICK = DemoSize({"chr1": 160_000, "chr2": 80_000, "chr3": 40_000, "chr4": 60_000}, 24, 120, 30, 30, 16)
 
 
@@ -63,7 +63,7 @@ def demo(
     if as_json:
         print_json(result)
         return
-    table = Table(*table_columns(), box=None, padding=(0, 1), pad_edge=False)
+    table = Table(*table_columns(), box=None, padding=(0, 1, 0, 0))
     for column in table.columns:
         column.no_wrap = True
         column.justify = "left" if column is table.columns[0] else "right"

@@ -57,7 +57,7 @@ def verdict(models: dict[str, dict[str, Any]], *, target: str) -> str:
 def table_columns() -> list[str]:
     """Return the headings of the final table."""
     scores = [f"{name}\n{bin_size} bp" for name in ("genome", "peaks") for bin_size in BIN_SIZES]
-    return ["model", "windows\nof its own", "weights\ntrained", "steps", "seconds", *scores]
+    return ["model", "own\nwindows", "weights\ntrained", "steps", "seconds", *scores]
 
 
 def table_rows(result: dict[str, Any]) -> list[list[str]]:
@@ -92,7 +92,7 @@ def write_demo_report(folder: Path, result: dict[str, Any], agnostic: "GenomeSto
         agnostic: the store the base was trained on.
         own: the store of the new cell type.
     """
-    from ..inference.comparison_figures import learning_curves
+    from ..inference.comparison_figures import GREEN, PINK, learning_curves
     from ..inference.provenance import library_versions
     from ..inference.report import Figure, Section, Table, write_report
 
@@ -102,7 +102,7 @@ def write_demo_report(folder: Path, result: dict[str, Any], agnostic: "GenomeSto
     histories = {
         NAMES[name]: json.loads((folder / "runs" / name / "history.json").read_text()) for name in ("lora", "scratch")
     }
-    learning_curves(histories, pictures / "tuning.png")
+    learning_curves(histories, pictures / "tuning.png", colours={NAMES["lora"]: GREEN, NAMES["scratch"]: PINK})
     where = draw_region(folder, target, agnostic, own, pictures / "region.png")
     sections = [
         Section("What came out", [], Table(table_columns(), table_rows(result), table_note(result))),
@@ -152,19 +152,19 @@ def draw_region(folder: Path, target: str, agnostic: "GenomeStore", own: "Genome
     """Draw measured and predicted signal where most peaks of the new cell type alone lie; return the place."""
     from ..datasets_scripts.bigwig import BigWig
     from ..datasets_scripts.windows import drop_overlapping
-    from ..inference.comparison_figures import browser
+    from ..inference.comparison_figures import BLUE, GREEN, ORANGE, PINK, browser
 
     (chrom,) = own.split.test
-    alone, num_shared = drop_overlapping(own.peaks, agnostic.peaks)
-    shared = own.peaks.merge(alone, how="left", indicator=True).query("_merge == 'left_only'")
-    assert len(shared) == num_shared
+    alone, _ = drop_overlapping(own.peaks, agnostic.peaks)
+    of_others, _ = drop_overlapping(agnostic.peaks, own.peaks)
+    shared, _ = drop_overlapping(own.peaks, alone)
     start = densest(alone.loc[alone["chrom"] == chrom, "summit"].to_numpy(), size=own.chrom_sizes[chrom], length=REGION)
     bins = slice(start // own.bin_size, (start + REGION) // own.bin_size)
-    rows = {f"{target}\nmeasured": own.signal(chrom)[bins]}
-    for name in ("base", "lora", "scratch"):
+    rows, colours = {"measured": own.signal(chrom)[bins]}, {"measured": BLUE}
+    for name, colour in (("base", ORANGE), ("lora", GREEN), ("scratch", PINK)):
         predicted = BigWig(folder / "predictions" / f"{name}.bw")
         values = predicted.binned(chrom, size=own.chrom_sizes[chrom], bin_size=own.bin_size, summary="mean")
-        rows[f"{NAMES[name]}\npredicted"] = values[bins]
+        rows[NAMES[name]], colours[NAMES[name]] = values[bins], colour
     browser(
         rows,
         path,
@@ -172,10 +172,10 @@ def draw_region(folder: Path, target: str, agnostic: "GenomeStore", own: "Genome
         start=start,
         bin_size=own.bin_size,
         unit="insertions per bp",
-        shaded={"peak of every cell type": shared, f"peak of {target} alone": alone},
+        colours=colours,
+        shaded={"shared peak": shared, f"peak of {target} alone": alone, "peak of the other cell types": of_others},
     )
-    end = start + len(rows[f"{target}\nmeasured"]) * own.bin_size
-    return f"{chrom}:{start:,}-{end:,}"
+    return f"{chrom}:{start:,}-{start + REGION:,}"
 
 
 def densest(summits: "np.ndarray", *, size: int, length: int) -> int:

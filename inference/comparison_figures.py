@@ -14,18 +14,21 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 from matplotlib.ticker import FuncFormatter, MaxNLocator
 
-COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#555555")
-SHADES = ("#999999", "#E69F00")
+BLUE, ORANGE, GREEN, PINK = "#0072B2", "#D55E00", "#009E73", "#CC79A7"
+SHADES = ("#999999", "#E69F00", "#56B4E9")
 _STYLES = ("-", "--", "-.", ":")
 _DPI = 130
 
 
-def learning_curves(histories: Mapping[str, Sequence[Mapping[str, Any]]], path: str | Path) -> None:
+def learning_curves(
+    histories: Mapping[str, Sequence[Mapping[str, Any]]], path: str | Path, *, colours: Mapping[str, str]
+) -> None:
     """Draw the validation Pearson of several runs over their steps, the best of each marked.
 
     Args:
         histories: rows {step, eval_pearson, ...} of each run by its name; a value may be None.
         path: PNG to write.
+        colours: of the runs, by name.
     """
     figure = Figure(figsize=(8, 3.6), layout="constrained")
     FigureCanvasAgg(figure)
@@ -35,7 +38,7 @@ def learning_curves(histories: Mapping[str, Sequence[Mapping[str, Any]]], path: 
         if not points:
             continue
         steps, values = (np.array(column) for column in zip(*points, strict=True))
-        colour, style = COLOURS[i % len(COLOURS)], _STYLES[i % len(_STYLES)]
+        colour, style = colours[name], _STYLES[i % len(_STYLES)]
         axis.plot(steps, values, style, color=colour, lw=1.8, label=name)
         axis.plot(steps[values.argmax()], values.max(), "o", color=colour, markersize=8)
     axis.set(xlabel="optimiser step", ylabel="validation Pearson (log1p)")
@@ -54,6 +57,7 @@ def browser(
     start: int,
     bin_size: int,
     unit: str,
+    colours: Mapping[str, str],
     shaded: Mapping[str, pd.DataFrame],
 ) -> None:
     """Draw a region as a genome browser would, a row for each signal, all on one scale.
@@ -65,7 +69,8 @@ def browser(
         start: first bp of the region.
         bin_size: bp per bin.
         unit: of the signal.
-        shaded: columns chrom, start, end of the intervals to shade, by their name in the legend; at most two.
+        colours: of the rows, by label.
+        shaded: columns chrom, start, end of the intervals to shade, by their name in the legend; at most three.
     """
     num_bins = len(next(iter(rows.values())))
     end = start + num_bins * bin_size
@@ -74,18 +79,18 @@ def browser(
     figure = Figure(figsize=(11, 0.9 + 1.15 * len(rows)), layout="constrained")
     FigureCanvasAgg(figure)
     axes = figure.subplots(len(rows), 1, sharex=True, squeeze=False)[:, 0]
-    for i, (axis, (label, values)) in enumerate(zip(axes, rows.items(), strict=True)):
+    for axis, (label, values) in zip(axes, rows.items(), strict=True):
         for colour, intervals in zip(SHADES, shaded.values(), strict=False):
             near = intervals[(intervals["chrom"] == chrom) & (intervals["start"] < end) & (intervals["end"] > start)]
             for first, last in zip(near["start"], near["end"], strict=True):
                 axis.axvspan(first - 100, last + 100, color=colour, alpha=0.25, lw=0)
-        axis.stairs(values, edges, fill=True, color=COLOURS[i % len(COLOURS)])
+        axis.stairs(values, edges, fill=True, color=colours[label])
         axis.set(xlim=(start, end), ylim=(0, top))
         axis.set_ylabel(label, rotation=0, ha="right", va="center")
         axis.yaxis.set_major_locator(MaxNLocator(2))
         axis.spines[["top", "right"]].set_visible(False)
     legend = [Patch(color=colour, alpha=0.25, label=name) for colour, name in zip(SHADES, shaded, strict=False)]
-    figure.legend(handles=legend, loc="outside upper right", ncols=2, frameon=False)
+    figure.legend(handles=legend, loc="outside upper right", ncols=3, frameon=False)
     axes[-1].set_xlabel(f"position on {chrom} (bp); height: {unit}, one scale for all rows")
     axes[-1].xaxis.set_major_formatter(FuncFormatter(lambda position, _: f"{position:,.0f}"))
     figure.savefig(path, dpi=_DPI, format="png")
