@@ -4,7 +4,7 @@ import hashlib
 import json
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -12,26 +12,15 @@ import numpy as np
 import pandas as pd
 
 from .atomic import check_output, finished_folder
-from .bed import clip_to_end, drop_past_end, parse_region, place_intervals, read_intervals, read_peaks
 from .bigwig import BigWig, Summary, bin_signal
 from .chrom_names import match_chroms, shown
 from .fasta import N_CODE, Fasta
-from .folds import ASAP_FOLDS, PARTS, Split, asap_split
 from .fragments import count_insertions
 from .store import FORMAT, VERSION, GenomeStore, next_offset
 from .store_inputs import InputReport, StoreInputs, TrackSource, check_inputs
+from .store_tables import Genome, blacklist_table, peak_table, place_split, read_split, unmappable_table
 
 Progress = Callable[[str, int, int], None]
-
-
-@dataclass(frozen=True)
-class _Genome:
-    """bp of the chromosomes in the store (`sizes`) and of all in the FASTA (`all_sizes`), and the runs of N."""
-
-    sizes: dict[str, int]
-    all_sizes: dict[str, int]
-    digests: dict[str, str]
-    gaps: pd.DataFrame
 
 
 def build_store(
@@ -63,12 +52,24 @@ def build_store(
             f"{output} is not a chromhub store, so --overwrite does not replace it: choose another name"
         )
     summary = check_inputs(inputs)
-    split = _read_split(inputs.split)
+    split = read_split(inputs.split)
+    for track in inputs.tracks:
+        if track.kind == "bigwig":
+            BigWig(track.path)  # a damaged one is refused before anything else is read
     progress = on_progress or (lambda stage, done, total: None)
     with finished_folder(output, overwrite) as folder:
         reports = [InputReport.of("fasta", inputs.fasta, "chromosomes")]
         genome = _write_codes(folder / "codes.npy", inputs, reports[0], progress)
-        split = _place_split(split, genome, reports)
+        split = place_split(split, genome, reports)
+        progress("peaks and masks", 0, 0)
+        tables = {"gaps": genome.gaps, "peaks": peak_table(inputs, genome, reports)}
+        tables |= {
+            "blacklist": blacklist_table(inputs, genome, reports),
+            "unmappable": unmappable_table(inputs, genome, reports),
+        }
+        for name, table in tables.items():
+            table.to_csv(folder / f"{name}.tsv", sep="\t", index=False, lineterminator="\n")
+        split.to_json(folder / "split.json")
         tracks = []
         for track in inputs.tracks:
             reports.append(InputReport.of(f"track {track.name}", track.path))
@@ -77,12 +78,6 @@ def build_store(
             if not stats["sum"]:
                 raise ValueError(f"{track.path} has no signal on the genome's chromosomes {shown(genome.sizes)}")
             tracks.append({"name": track.name, "kind": track.kind, "tn5_shift": list(track.tn5_shift)} | stats)
-        progress("peaks and masks", len(genome.sizes), len(genome.sizes))
-        tables = {"gaps": genome.gaps, "peaks": _peaks(inputs, genome, reports)}
-        tables |= {"blacklist": _blacklist(inputs, genome, reports), "unmappable": _unmappable(inputs, genome, reports)}
-        for name, table in tables.items():
-            table.to_csv(folder / f"{name}.tsv", sep="\t", index=False, lineterminator="\n")
-        split.to_json(folder / "split.json")
         description: dict[str, Any] = {
             "format": FORMAT,
             "version": VERSION,
@@ -100,7 +95,7 @@ def build_store(
     return GenomeStore.open(output, in_memory=False)
 
 
-def _write_codes(path: Path, inputs: StoreInputs, report: InputReport, progress: Progress) -> _Genome:
+def _write_codes(path: Path, inputs: StoreInputs, report: InputReport, progress: Progress) -> Genome:
     """Write codes.npy from the FASTA."""
     fasta = Fasta(inputs.fasta)
     chosen = None if inputs.chroms is None else set(inputs.chroms)
@@ -124,11 +119,11 @@ def _write_codes(path: Path, inputs: StoreInputs, report: InputReport, progress:
     report.notes.append(f"{sum(sizes.values()):,} bp, of which N {sum(end - start for _, start, end in gaps):,}")
     if fasta.num_iupac:
         report.notes.append(f"{fasta.num_iupac:,} IUPAC letters became N")
-    return _Genome(sizes, all_sizes, digests, pd.DataFrame(gaps, columns=["chrom", "start", "end"]))
+    return Genome(sizes, all_sizes, digests, pd.DataFrame(gaps, columns=["chrom", "start", "end"]))
 
 
 def _bins(
-    track: TrackSource, bin_size: int, summary: Summary, *, genome: _Genome, report: InputReport, progress: Progress
+    track: TrackSource, bin_size: int, summary: Summary, *, genome: Genome, report: InputReport, progress: Progress
 ) -> Iterator[np.ndarray]:
     """Yield the binned signal of each chromosome, in the genome's order."""
     read = _bigwig_bins if track.kind == "bigwig" else _fragment_bins
@@ -138,7 +133,7 @@ def _bins(
 
 
 def _bigwig_bins(
-    track: TrackSource, bin_size: int, summary: Summary, genome: _Genome, report: InputReport
+    track: TrackSource, bin_size: int, summary: Summary, genome: Genome, report: InputReport
 ) -> Iterator[np.ndarray]:
     """Yield a bigWig's bins; a chromosome it lacks is all zero, one of another length is another assembly."""
     bigwig = BigWig(track.path)
@@ -164,7 +159,7 @@ def _bigwig_bins(
 
 
 def _fragment_bins(
-    track: TrackSource, bin_size: int, summary: Summary, genome: _Genome, report: InputReport
+    track: TrackSource, bin_size: int, summary: Summary, genome: Genome, report: InputReport
 ) -> Iterator[np.ndarray]:
     """Yield the binned insertions of fragments."""
     report.unit = "fragments"
@@ -226,116 +221,6 @@ def _flat_file(path: Path, dtype: type, *, fill: int, bin_size: int = 1) -> Iter
         yield append
         pad()
         header()
-
-
-def _peaks(inputs: StoreInputs, genome: _Genome, reports: list[InputReport]) -> pd.DataFrame:
-    """Return the peaks on the genome; none without a file."""
-    if inputs.peaks is None:
-        return pd.DataFrame({"chrom": [], "start": [], "end": [], "summit": []})
-    report = InputReport.of("peaks", inputs.peaks, "peaks")
-    reports.append(report)
-    peaks = read_peaks(inputs.peaks)
-    report.read = len(peaks)
-    peaks = _placed(peaks, genome, report, inputs.peaks)
-    peaks, num_off = drop_past_end(peaks, genome.sizes)
-    report.drop("past the chromosome's end", num_off)
-    report.kept = len(peaks)
-    if num_off:
-        report.notes.append("peaks past a chromosome's end hint at another assembly")
-    if peaks.empty:
-        raise ValueError(f"{inputs.peaks}: none of {report.read} peaks lies on the genome ({report.dropped})")
-    return peaks
-
-
-def _blacklist(inputs: StoreInputs, genome: _Genome, reports: list[InputReport]) -> pd.DataFrame:
-    """Return the blacklist's intervals and the mask regions."""
-    tables = [_mask("blacklist", inputs.blacklist, genome, reports)]
-    if inputs.mask_regions:
-        report = InputReport("mask regions", read=len(inputs.mask_regions))
-        reports.append(report)
-        rows = [_mask_region(text, genome) for text in inputs.mask_regions]
-        tables.append(pd.DataFrame([row for row in rows if row[0] in genome.sizes], columns=["chrom", "start", "end"]))
-        report.kept = len(tables[-1])
-        report.drop("chromosome not chosen", report.read - report.kept)
-    table = pd.concat(tables, ignore_index=True)
-    rank = {chrom: i for i, chrom in enumerate(genome.sizes)}
-    rows = sorted(table.itertuples(index=False, name=None), key=lambda row: (rank[row[0]], *row[1:]))
-    return pd.DataFrame(rows, columns=["chrom", "start", "end"])
-
-
-def _mask_region(text: str, genome: _Genome) -> tuple[str, int, int]:
-    """Return chrom, start and end of one --mask-region, which must lie on the genome."""
-    name, start, end = parse_region(text)
-    chrom = match_chroms([name], genome.all_sizes, what=f"--mask-region {text} with the genome")[name]
-    size = genome.all_sizes[chrom]
-    if end is not None and end > size:
-        raise ValueError(f"--mask-region {text} must end within {chrom}, which has {size} bp")
-    return chrom, start or 0, size if end is None else end
-
-
-def _unmappable(inputs: StoreInputs, genome: _Genome, reports: list[InputReport]) -> pd.DataFrame:
-    """Return the unmappable intervals."""
-    return _mask("unmappable", inputs.unmappable, genome, reports)
-
-
-def _mask(name: str, path: Path | None, genome: _Genome, reports: list[InputReport]) -> pd.DataFrame:
-    """Return a mask's intervals, cut at the chromosomes' ends; none without a file."""
-    if path is None:
-        return pd.DataFrame({"chrom": [], "start": [], "end": []})
-    report = InputReport.of(name, path)
-    reports.append(report)
-    table = read_intervals(path)
-    report.read = len(table)
-    table, num_cut = clip_to_end(_placed(table, genome, report, path), genome.sizes)
-    report.kept = len(table)
-    report.drop("past the chromosome's end", report.read - sum(report.dropped.values()) - len(table))
-    if num_cut:
-        report.notes.append(f"{num_cut:,} intervals ran past their chromosome's end: cut there")
-    return table
-
-
-def _placed(table: pd.DataFrame, genome: _Genome, report: InputReport, path: Path) -> pd.DataFrame:
-    """Give a table the genome's names, and note what is not on it."""
-    table, dropped = place_intervals(table, genome.sizes, genome_chroms=list(genome.all_sizes), what=str(path))
-    for reason, number in dropped.items():
-        report.drop(reason, number)
-    return table
-
-
-def _read_split(split: Path | str | Split | None) -> Split | None:
-    """Return the split that the option names; None stays None."""
-    if split is None or isinstance(split, Split):
-        return split
-    names = {f"asap-{fold}": fold for fold in range(len(ASAP_FOLDS))}
-    if str(split) in names:
-        return asap_split(names[str(split)])
-    if not Path(split).is_file() and str(split).startswith("asap"):
-        raise ValueError(f"--split must be a JSON file or one of {', '.join(names)}, got {split}")
-    return Split.from_json(split)
-
-
-def _place_split(split: Split | None, genome: _Genome, reports: list[InputReport]) -> Split:
-    """Return the split under the genome's names; without one, the paper's first fold of a human genome."""
-    report = InputReport("split", unit="entries")
-    reports.append(report)
-    if split is None:
-        split = asap_split(0)
-        if missing := [c for c in sum(ASAP_FOLDS, ()) if not {c, c.removeprefix("chr")} & set(genome.all_sizes)]:
-            raise ValueError(
-                f"--split is needed for a genome without {shown(missing, 3)}: give a JSON file "
-                '{"train": ["chrI"], "valid": ["chrII"], "test": ["chrIII:1-5000"]}, or one of asap-0 to asap-4'
-            )
-        report.notes.append("no --split given: took asap-0, the paper's first fold")
-    whole = split.placed_on(genome.all_sizes)
-    placed = whole.restricted_to(genome.sizes)
-    report.read, report.kept = (sum(len(getattr(s, part)) for part in PARTS) for s in (whole, placed))
-    report.drop("chromosome not chosen", report.read - report.kept)
-    for part in PARTS:
-        intervals = placed.intervals(part, genome.sizes)
-        report.notes.append(
-            f"{part}: {(intervals['end'] - intervals['start']).sum():,} bp in {len(intervals)} intervals"
-        )
-    return placed
 
 
 def _write_json(path: Path, value: Any) -> None:

@@ -47,7 +47,7 @@ def test_build_json(toy) -> None:
     result = chromhub(*words(toy), "--json")
     report = json.loads(result.stdout)
     assert report["fingerprint"] == GenomeStore.open(toy.folder / "out").fingerprint
-    assert [entry["input"] for entry in report["inputs"]][:3] == ["fasta", "split", "track a"]
+    assert [entry["input"] for entry in report["inputs"]][:3] == ["fasta", "split", "peaks"]
 
 
 def test_build_from_fragments(toy) -> None:

@@ -231,7 +231,7 @@ def test_output_that_exists(toy) -> None:
     assert (toy.folder / "photos" / "cat.jpg").exists()
 
 
-@pytest.mark.parametrize("where", ["_write_codes", "_write_track", "_peaks", "_write_json"])
+@pytest.mark.parametrize("where", ["_write_codes", "_write_track", "peak_table", "_write_json"])
 @pytest.mark.parametrize("error", [OSError(errno.ENOSPC, "No space left on device"), KeyboardInterrupt()])
 @pytest.mark.parametrize("overwrite", [False, True])
 def test_an_interrupted_build_leaves_what_was_there(toy, monkeypatch, where, error, overwrite) -> None:
@@ -257,7 +257,7 @@ def test_report(toy) -> None:
     )
     assert seen[0] == ("sequence chr1", 1, 0)
     assert ("track b", 2, 2) in seen
-    names = ["fasta", "split", "track a", "track b", "peaks", "blacklist", "unmappable"]
+    names = ["fasta", "split", "peaks", "blacklist", "unmappable", "track a", "track b"]
     assert [entry["input"] for entry in store.report()] == names
     entry = report(store, "fasta")
     assert (entry["file"], entry["num_bytes"]) == ("genome.fa", toy.inputs.fasta.stat().st_size)

@@ -1,0 +1,138 @@
+"""Peaks, masks and the split of a store, brought onto its genome."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import pandas as pd
+
+from .bed import clip_to_end, drop_past_end, parse_region, place_intervals, read_intervals, read_peaks
+from .chrom_names import match_chroms, shown
+from .folds import ASAP_FOLDS, PARTS, Split, asap_split
+from .store_inputs import InputReport, StoreInputs
+
+
+@dataclass(frozen=True)
+class Genome:
+    """What the FASTA holds.
+
+    Attributes:
+        sizes: bp of the chromosomes in the store.
+        all_sizes: bp of all chromosomes.
+        digests: of the codes of the chromosomes in the store.
+        gaps: runs of N, columns chrom, start, end.
+    """
+
+    sizes: dict[str, int]
+    all_sizes: dict[str, int]
+    digests: dict[str, str]
+    gaps: pd.DataFrame
+
+
+def peak_table(inputs: StoreInputs, genome: Genome, reports: list[InputReport]) -> pd.DataFrame:
+    """Return the peaks on the genome; none without a file."""
+    if inputs.peaks is None:
+        return pd.DataFrame({"chrom": [], "start": [], "end": [], "summit": []})
+    report = InputReport.of("peaks", inputs.peaks, "peaks")
+    reports.append(report)
+    peaks = read_peaks(inputs.peaks)
+    report.read = len(peaks)
+    peaks = _placed(peaks, genome, report, inputs.peaks)
+    peaks, num_off = drop_past_end(peaks, genome.sizes)
+    report.drop("past the chromosome's end", num_off)
+    report.kept = len(peaks)
+    if num_off:
+        report.notes.append("peaks past a chromosome's end hint at another assembly")
+    if peaks.empty:
+        raise ValueError(f"{inputs.peaks}: none of {report.read} peaks lies on the genome ({report.dropped})")
+    return peaks
+
+
+def blacklist_table(inputs: StoreInputs, genome: Genome, reports: list[InputReport]) -> pd.DataFrame:
+    """Return the blacklist's intervals and the mask regions."""
+    tables = [_mask("blacklist", inputs.blacklist, genome, reports)]
+    if inputs.mask_regions:
+        report = InputReport("mask regions", read=len(inputs.mask_regions))
+        reports.append(report)
+        rows = [_mask_region(text, genome) for text in inputs.mask_regions]
+        tables.append(pd.DataFrame([row for row in rows if row[0] in genome.sizes], columns=["chrom", "start", "end"]))
+        report.kept = len(tables[-1])
+        report.drop("chromosome not chosen", report.read - report.kept)
+    table = pd.concat(tables, ignore_index=True)
+    rank = {chrom: i for i, chrom in enumerate(genome.sizes)}
+    rows = sorted(table.itertuples(index=False, name=None), key=lambda row: (rank[row[0]], *row[1:]))
+    return pd.DataFrame(rows, columns=["chrom", "start", "end"])
+
+
+def _mask_region(text: str, genome: Genome) -> tuple[str, int, int]:
+    """Return chrom, start and end of one --mask-region, which must lie on the genome."""
+    name, start, end = parse_region(text)
+    chrom = match_chroms([name], genome.all_sizes, what=f"--mask-region {text} with the genome")[name]
+    size = genome.all_sizes[chrom]
+    if end is not None and end > size:
+        raise ValueError(f"--mask-region {text} must end within {chrom}, which has {size} bp")
+    return chrom, start or 0, size if end is None else end
+
+
+def unmappable_table(inputs: StoreInputs, genome: Genome, reports: list[InputReport]) -> pd.DataFrame:
+    """Return the unmappable intervals."""
+    return _mask("unmappable", inputs.unmappable, genome, reports)
+
+
+def _mask(name: str, path: Path | None, genome: Genome, reports: list[InputReport]) -> pd.DataFrame:
+    """Return a mask's intervals, cut at the chromosomes' ends; none without a file."""
+    if path is None:
+        return pd.DataFrame({"chrom": [], "start": [], "end": []})
+    report = InputReport.of(name, path)
+    reports.append(report)
+    table = read_intervals(path)
+    report.read = len(table)
+    table, num_cut = clip_to_end(_placed(table, genome, report, path), genome.sizes)
+    report.kept = len(table)
+    report.drop("past the chromosome's end", report.read - sum(report.dropped.values()) - len(table))
+    if num_cut:
+        report.notes.append(f"{num_cut:,} intervals ran past their chromosome's end: cut there")
+    return table
+
+
+def _placed(table: pd.DataFrame, genome: Genome, report: InputReport, path: Path) -> pd.DataFrame:
+    """Give a table the genome's names, and note what is not on it."""
+    table, dropped = place_intervals(table, genome.sizes, genome_chroms=list(genome.all_sizes), what=str(path))
+    for reason, number in dropped.items():
+        report.drop(reason, number)
+    return table
+
+
+def read_split(split: Path | str | Split | None) -> Split | None:
+    """Return the split that the option names; None stays None."""
+    if split is None or isinstance(split, Split):
+        return split
+    names = {f"asap-{fold}": fold for fold in range(len(ASAP_FOLDS))}
+    if str(split) in names:
+        return asap_split(names[str(split)])
+    if not Path(split).is_file() and str(split).startswith("asap"):
+        raise ValueError(f"--split must be a JSON file or one of {', '.join(names)}, got {split}")
+    return Split.from_json(split)
+
+
+def place_split(split: Split | None, genome: Genome, reports: list[InputReport]) -> Split:
+    """Return the split under the genome's names; without one, the paper's first fold of a human genome."""
+    report = InputReport("split", unit="entries")
+    reports.append(report)
+    if split is None:
+        split = asap_split(0)
+        if missing := [c for c in sum(ASAP_FOLDS, ()) if not {c, c.removeprefix("chr")} & set(genome.all_sizes)]:
+            raise ValueError(
+                f"--split is needed for a genome without {shown(missing, 3)}: give a JSON file "
+                '{"train": ["chrI"], "valid": ["chrII"], "test": ["chrIII:1-5000"]}, or one of asap-0 to asap-4'
+            )
+        report.notes.append("no --split given: took asap-0, the paper's first fold")
+    whole = split.placed_on(genome.all_sizes)
+    placed = whole.restricted_to(genome.sizes)
+    report.read, report.kept = (sum(len(getattr(s, part)) for part in PARTS) for s in (whole, placed))
+    report.drop("chromosome not chosen", report.read - report.kept)
+    for part in PARTS:
+        intervals = placed.intervals(part, genome.sizes)
+        report.notes.append(
+            f"{part}: {(intervals['end'] - intervals['start']).sum():,} bp in {len(intervals)} intervals"
+        )
+    return placed
