@@ -1,0 +1,119 @@
+"""Write the measured tables of README.md from benchmarks/results, and its tree of files: no number there is typed.
+
+    python benchmarks/render_readme.py [--check]
+
+A table lives between `<!-- begin: NAME -->` and `<!-- end: NAME -->`; the functions below are the names.
+"""
+
+import argparse
+import ast
+import json
+import re
+from pathlib import Path
+
+ROOT = Path(__file__).parent.parent
+RESULTS = ROOT / "benchmarks" / "results"
+BIN_SIZES = ("4", "16", "128", "512")
+
+
+def read(name: str) -> dict:
+    """Return one results file, empty where it does not exist yet."""
+    path = RESULTS / f"{name}.json"
+    return json.loads(path.read_text()) if path.exists() else {}
+
+
+def table(header: list[str], rows: list[list[str]]) -> str:
+    """Return a Markdown table."""
+    lines = [header, ["---"] * len(header), *rows]
+    return "\n".join("| " + " | ".join(line) + " |" for line in lines)
+
+
+def number(value: float | None) -> str:
+    """Two digits after the point, or a dash."""
+    return "-" if value is None else f"{value:.2f}"
+
+
+def real_data() -> str:
+    """Test Pearson by bin size beside the floor and the ceiling."""
+    rows = []
+    for name, run in [item for job in ("yeast", "celegans") for item in read(f"real_data_{job}").items()]:
+        for test_set in ("genome_wide", "peaks"):
+            pearson = pearson_by_bin(run["metrics"], test_set)
+            if pearson:
+                values = [number(pearson.get(size)) for size in BIN_SIZES]
+                rows.append([f"**{name}**, {test_set.replace('_', '-')}", *values])
+        halves = run["ceiling_half_agreement"]
+        rows.append(["halves of the data agree", *(number(halves[size]) for size in BIN_SIZES)])
+        rows.append(["6-mer ridge, made here", "-", "-", "-", number(run["floor_512bp_6mer_ridge"])])
+        rows.append(["6-mer ridge, as stated with the data", "-", "-", "-", number(run["floor_stated"])])
+    return table(["test Pearson, log1p", *(f"{size} bp" for size in BIN_SIZES)], rows)
+
+
+def pearson_by_bin(metrics: dict, test_set: str) -> dict[str, float]:
+    """Return the pooled log1p Pearson of the first track, by bin size."""
+    (sets,) = list(metrics["results"].values())[:1]
+    pooled = sets.get(test_set, {}).get("pooled", {})
+    return {size: scales["log1p"]["pearson"] for size, scales in pooled.items()}
+
+
+def train_step() -> str:
+    """Training step against the naive layers."""
+    result = read("train_step")
+    rows = [
+        [name, f"{row['speedup']:.1f}x", f"{row['speedup_range'][0]:.1f}-{row['speedup_range'][1]:.1f}"]
+        for name, row in result["variants"].items()
+    ]
+    title = f"{result['preset']}, batch {result['batch_size']}, {result['threads']} threads"
+    return table([title, "speed-up", "range"], rows)
+
+
+def windows() -> str:
+    """Reading windows against pyfaidx and pyBigWig."""
+    result = read("windows")
+    rows = [
+        [name, f"{row['ratio']:.0f}x", f"{row['ratio_range'][0]:.0f}-{row['ratio_range'][1]:.0f}"]
+        for name, row in result["readers"].items()
+    ]
+    return table([result["windows"], "ratio", "range"], rows)
+
+
+def tree() -> str:
+    """Every source file with the first sentence of its docstring, in the order of the street."""
+    lines = []
+    for folder in ("datasets_scripts", "modeling", "inference", "finetune", "hub_models", "cli"):
+        for path in sorted((ROOT / folder).glob("*.py"), key=lambda path: (path.name != "__init__.py", path.name)):
+            summary = (ast.get_docstring(ast.parse(path.read_text())) or "").split("\n\n")[0].replace("\n", " ")
+            name = f"{folder}/" if path.name == "__init__.py" else f"    {path.name}"
+            lines.append(f"{name:34s}{summary}")
+    return "\n".join(["```text", *lines, "```"])
+
+
+TABLES = {"real-data": real_data, "train-step": train_step, "windows": windows, "tree": tree}
+
+
+def render(text: str) -> str:
+    """Return `text` with every table made anew."""
+    for name, make in TABLES.items():
+        pattern = re.compile(rf"(<!-- begin: {name} -->\n).*?(<!-- end: {name} -->)", re.DOTALL)
+        if pattern.search(text):
+            made = make()
+            text = pattern.sub(lambda match, made=made: f"{match[1]}{made}\n{match[2]}", text)
+    return text
+
+
+def main() -> None:
+    """Rewrite README.md, or with --check say whether it is up to date."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--check", action="store_true")
+    arguments = parser.parse_args()
+    readme = ROOT / "README.md"
+    text = readme.read_text()
+    rendered = render(text)
+    if arguments.check and rendered != text:
+        raise SystemExit("README.md is not what the results say; run python benchmarks/render_readme.py")
+    if not arguments.check:
+        readme.write_text(rendered)
+
+
+if __name__ == "__main__":
+    main()
