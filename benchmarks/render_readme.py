@@ -9,6 +9,7 @@ import argparse
 import ast
 import json
 import re
+from graphlib import TopologicalSorter
 from pathlib import Path
 
 ROOT = Path(__file__).parent.parent
@@ -78,14 +79,28 @@ def windows() -> str:
 
 
 def tree() -> str:
-    """Every source file with the first sentence of its docstring, in the order of the street."""
+    """Every source file with the first sentence of its docstring; a file imports only files above it."""
     lines = []
     for folder in ("datasets_scripts", "modeling", "inference", "finetune", "hub_models", "cli"):
-        for path in sorted((ROOT / folder).glob("*.py"), key=lambda path: (path.name != "__init__.py", path.name)):
-            summary = (ast.get_docstring(ast.parse(path.read_text())) or "").split("\n\n")[0].replace("\n", " ")
-            name = f"{folder}/" if path.name == "__init__.py" else f"    {path.name}"
-            lines.append(f"{name:34s}{summary}")
+        files = {path.stem: ast.parse(path.read_text()) for path in sorted((ROOT / folder).glob("*.py"))}
+        init = files.pop("__init__")
+        siblings = {name: sibling_imports(tree, files) for name, tree in files.items()}
+        lines.append(f"{folder + '/':34s}{summary(init)}")
+        lines += [
+            f"    {name + '.py':30s}{summary(files[name])}" for name in TopologicalSorter(siblings).static_order()
+        ]
     return "\n".join(["```text", *lines, "```"])
+
+
+def sibling_imports(tree: ast.Module, files: dict[str, ast.Module]) -> list[str]:
+    """Return the files of its folder that a file imports, sorted."""
+    imports = [node for node in ast.walk(tree) if isinstance(node, ast.ImportFrom) and node.level == 1]
+    return sorted({node.module for node in imports if node.module in files})
+
+
+def summary(tree: ast.Module) -> str:
+    """Return the first paragraph of a file's docstring on one line."""
+    return (ast.get_docstring(tree) or "").split("\n\n")[0].replace("\n", " ")
 
 
 TABLES = {"real-data": real_data, "train-step": train_step, "windows": windows, "tree": tree}
