@@ -4,13 +4,11 @@ from pathlib import Path
 from typing import Annotated, cast
 
 import typer
+from rich.box import SIMPLE_HEAD
 from rich.markup import escape
 from rich.table import Table
 
 from ..datasets_scripts.folds import PARTS, Part
-from ..datasets_scripts.store import GenomeStore
-from ..inference.cpu import device_name, pick_device, prepare_cpu
-from ..inference.evaluation_folder import default_output, evaluate_run
 from .console import command, out, print_json, progress, say
 
 
@@ -36,6 +34,10 @@ def evaluate(
     as_json: Annotated[bool, typer.Option("--json", help="Print metrics.json on standard output.")] = False,
 ) -> None:
     """Compare a model's predictions with true signal: metrics.json, metrics.tsv and pictures."""
+    from ..datasets_scripts.store import GenomeStore
+    from ..inference.cpu import device_name, pick_device, prepare_cpu  # here, so that --help need not load torch
+    from ..inference.evaluation_folder import default_output, evaluate_run
+
     if part not in PARTS:
         raise ValueError(f"--part must be one of {', '.join(PARTS)}, got {part!r}")
     prepare_cpu(threads)
@@ -70,8 +72,8 @@ def evaluate(
     if as_json:
         print_json(metrics)
         return
-    table = Table("track", "set", "bin (bp)", "bins", "Pearson log1p", "Pearson raw", "MSE log1p")
-    table.title = f"{part} part of {metrics['data']['name']}, all chromosomes pooled"
+    table = Table("track", "windows", "bp", "bins", "Pearson\nlog1p", "Pearson\nraw", "MSE\nlog1p", box=SIMPLE_HEAD)
+    table.title = f"{part} part of {escape(metrics['data']['name'])}, all chromosomes pooled"
     for track, sets in metrics["results"].items():
         for name, result in sets.items():
             for size, scales in result["pooled"].items():

@@ -3,15 +3,8 @@
 from pathlib import Path
 from typing import Annotated
 
-import pandas as pd
 import typer
 
-from ..datasets_scripts.bed import read_intervals
-from ..datasets_scripts.fasta import Fasta
-from ..datasets_scripts.store import GenomeStore
-from ..inference.cpu import device_name, pick_device, prepare_cpu
-from ..inference.load import load_model
-from ..inference.predict import predict_to_bigwig, whole_chroms
 from .console import command, out, print_json, progress, say
 
 
@@ -34,6 +27,13 @@ def predict(
     as_json: Annotated[bool, typer.Option("--json", help="Print what was written as JSON.")] = False,
 ) -> None:
     """Predict whole chromosomes or regions into a bigWig, in the units of the data the model was trained on."""
+    from ..datasets_scripts.bed import read_intervals
+    from ..datasets_scripts.fasta import Fasta
+    from ..datasets_scripts.store import GenomeStore
+    from ..inference.cpu import device_name, pick_device, prepare_cpu  # here, so that --help need not load torch
+    from ..inference.load import load_model
+    from ..inference.predict import predict_to_bigwig, whole_chroms
+
     prepare_cpu(threads)
     if data is not None and fasta is None:
         source: GenomeStore | Fasta = GenomeStore.open(data)
@@ -46,11 +46,7 @@ def predict(
     where = pick_device(device)
     model = load_model(run)
     model.to(where)  # pyright: ignore[reportArgumentType] - transformers' stub of `to`
-    wanted: pd.DataFrame | None = None
-    if chrom:
-        wanted = whole_chroms(source.chrom_sizes, chrom)
-    elif regions is not None:
-        wanted = read_intervals(regions)
+    wanted = whole_chroms(source.chrom_sizes, chrom) if chrom else read_intervals(regions) if regions else None
     with progress() as bar:
         task = bar.add_task("windows", total=None)
 

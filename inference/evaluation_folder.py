@@ -13,7 +13,7 @@ from ..datasets_scripts.folds import Part
 from ..datasets_scripts.store import GenomeStore
 from ..modeling import AtacForTrackPrediction
 from .cpu import pick_device
-from .evaluate import check_fit, evaluate, flatten_metrics, predicted_and_true
+from .evaluate import check_fit, evaluate, flatten_metrics, predicted_and_true, rebin
 from .figures import scatter, tracks, training_curve
 from .load import load_model, looks_like_path
 from .provenance import find_leak, find_provenance, refuse_leak
@@ -22,6 +22,7 @@ METRICS = "metrics.json"
 _FILES = {METRICS, "metrics.tsv", "scatter.png", "tracks.png", "training_curve.png"}
 _SCATTER_WINDOWS = 256
 _REGION_TARGETS = 16  # of the picture of a region
+_DRAWN_BINS = 4  # bins joined to one in pictures: single ones are thinner than a pixel, and mostly 0 in sparse data
 
 
 def default_output(run: str | Path) -> Path:
@@ -121,29 +122,31 @@ def _draw(
         store, metrics["part"], input_length=config.input_length, target_length=config.target_length
     )
     options = {"batch_size": batch_size, "average_rc": metrics["reverse_complement"]}
-    unit = f"{store.summary} signal per {store.bin_size} bp"
+    join = _DRAWN_BINS if config.target_length % (_DRAWN_BINS * config.bin_size) == 0 else 1
+    unit = f"{store.summary} of signal per {join * store.bin_size} bp"
+
+    def pictured(chosen: pd.DataFrame) -> list[np.ndarray]:
+        pairs = [pair[1:] for pair in predicted_and_true(model, store, chosen, **options)]
+        return [rebin(np.concatenate(side), join, summary=store.summary) for side in zip(*pairs, strict=True)]
 
     spread = windows.iloc[np.unique(np.linspace(0, len(windows) - 1, _SCATTER_WINDOWS).astype(int))]
-    pairs = list(predicted_and_true(model, store, spread, **options))
+    predicted, true = pictured(spread)
     scatter(
-        np.concatenate([predicted for _, predicted, _ in pairs]),
-        np.concatenate([true for _, _, true in pairs]),
+        predicted,
+        true,
         folder / "scatter.png",
         title=f"{metrics['part']} part, {len(spread):,} of {len(windows):,} windows",
         unit=unit,
     )
     region = _region(model, store, metrics["part"], spread)
-    pairs = list(predicted_and_true(model, store, region, **options))
-    predicted, true = (
-        np.concatenate([pair[i] for pair in pairs]).transpose(1, 0, 2).reshape(config.num_tracks, -1) for i in (1, 2)
-    )
+    predicted, true = (side.transpose(1, 0, 2).reshape(config.num_tracks, -1) for side in pictured(region))
     tracks(
         predicted,
         true,
         folder / "tracks.png",
         chrom=str(region["chrom"].iloc[0]),
         start=int(region["start"].iloc[0]) + config.crop_bins * config.bin_size,
-        bin_size=config.bin_size,
+        bin_size=join * config.bin_size,
         track_names=store.track_names,
         unit=unit,
         peaks=store.peaks,

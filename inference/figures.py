@@ -43,6 +43,8 @@ def training_curve(history: Sequence[Mapping[str, Any]], path: str | Path) -> No
         best = int(np.argmax(values))
         title += f": best {values[best]:.3f} at step {steps[best]:,}"
         pearson.plot(steps[best], values[best], "o", color=GREEN, markersize=9, zorder=3)
+    else:
+        pearson.text(0.5, 0.5, "not measured", transform=pearson.transAxes, ha="center", color=GREY)
     pearson.set(title=title, xlabel="step", ylabel="Pearson's r (log1p signal)")
     last_step = max(row["step"] for row in history)
     for axis in (loss, pearson):
@@ -71,7 +73,7 @@ def scatter(predicted: np.ndarray, true: np.ndarray, path: str | Path, *, title:
     figure, axes = _figure(width=5.6, height=4.8)
     axis = axes[0, 0]
     top = 1.03 * max(float(x.max()), float(y.max()), 0.1)
-    hexagons = axis.hexbin(x, y, gridsize=60, extent=(0, top, 0, top), bins="log", mincnt=1, cmap="cividis", lw=0.1)
+    hexagons = axis.hexbin(x, y, gridsize=45, extent=(0, top, 0, top), bins="log", mincnt=1, cmap="cividis", lw=0.1)
     axis.plot([0, top], [0, top], color=ORANGE, lw=1.2, ls="--", label="predicted = true")
     axis.set(title=title, xlabel=f"true log1p({unit})", ylabel=f"predicted log1p({unit})")
     axis.set(xlim=(0, top), ylim=(0, top), aspect="equal")
@@ -92,7 +94,7 @@ def tracks(
     unit: str,
     peaks: pd.DataFrame | None = None,
 ) -> None:
-    """Draw a region as a genome browser would: true above predicted for each track, on one scale a track.
+    """Draw a region as a genome browser would, in log1p: true above predicted for each track, on one scale a track.
 
     Args:
         predicted: (T, bins) raw units.
@@ -106,6 +108,7 @@ def tracks(
         peaks: columns chrom, start, end; drawn below.
     """
     num_tracks, num_bins = true.shape
+    predicted, true = np.log1p(np.maximum(predicted, 0)), np.log1p(np.maximum(true, 0))
     end = start + num_bins * bin_size
     edges = np.arange(start, end + 1, bin_size)
     figure, axes = _figure(width=10, height=0.8 + 2.2 * num_tracks, rows=2 * num_tracks, sharex=True)
@@ -126,7 +129,7 @@ def tracks(
                 axis.axvspan(peak_start, peak_end, color=GREY, alpha=0.15, lw=0, label="peaks" if row == 0 else None)
         if len(inside):
             axes[0, 0].legend(frameon=False, loc="upper right")
-    axes[0, 0].set_title(f"{chrom}:{start:,}-{end:,}   {unit}")
+    axes[0, 0].set_title(f"{chrom}:{start:,}-{end:,}   log1p({unit})")
     axes[-1, 0].set_xlabel(f"position on {chrom} (bp)")
     axes[-1, 0].xaxis.set_major_formatter(FuncFormatter(lambda position, _: f"{position:,.0f}"))
     axes[-1, 0].xaxis.set_major_locator(MaxNLocator(6, steps=[1, 2, 5, 10]))

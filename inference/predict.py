@@ -6,7 +6,6 @@ track does not depend on the batch size (but for rounding) or on what else was a
 """
 
 import re
-import tempfile
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,6 +20,7 @@ from ..datasets_scripts.chrom_names import match_chroms, shown
 from ..datasets_scripts.fasta import N_CODE, Fasta
 from ..datasets_scripts.store import GenomeStore
 from ..modeling import AtacForTrackPrediction
+from .spool import Spool
 
 _COMPLEMENT = np.array([3, 2, 1, 0, N_CODE], np.uint8)
 
@@ -202,7 +202,7 @@ def predict_to_bigwig(
     if progress:
         progress(0, total)
     paths[0].parent.mkdir(parents=True, exist_ok=True)
-    with _Spool(paths[0], num_tracks=len(paths)) as spool:
+    with Spool(paths[0], num_tracks=len(paths)) as spool:
         for chrom, codes in _chromosomes(source, wanted):
             called = np.array([i for i in tiles[chrom] if (codes[i * tile : (i + 1) * tile] != N_CODE).any()], np.int64)
             done += len(tiles[chrom]) - len(called)
@@ -221,50 +221,6 @@ def predict_to_bigwig(
         for track, file in enumerate(paths):
             write_bigwig(file, header, spool.chunks(track), bin_size=bin_size, overwrite=overwrite)
         return PredictedTracks(paths, tuple(spool.chroms), spool.num_values)
-
-
-class _Spool:
-    """Chunks of several tracks in temporary files, written in any order and read back sorted.
-
-    Args:
-        beside: the files lie in a hidden folder beside this path, and are gone when the block ends.
-        num_tracks: tracks.
-    """
-
-    def __init__(self, beside: Path, *, num_tracks: int) -> None:
-        self._folder = tempfile.TemporaryDirectory(dir=beside.parent, prefix=f".{beside.name}.partial-")
-        self._files = [(Path(self._folder.name) / str(track)).open("w+b") for track in range(num_tracks)]
-        self._pieces: list[tuple[str, int, int, int]] = []  # chrom, start in bp, first value in the file, values
-        self._end = 0
-        self.num_values = 0
-
-    def __enter__(self) -> "_Spool":
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        for file in self._files:
-            file.close()
-        self._folder.cleanup()
-
-    @property
-    def chroms(self) -> list[str]:
-        """Chromosomes with values, sorted."""
-        return sorted({chrom for chrom, *_ in self._pieces})
-
-    def add(self, chrom: str, start: int, values: np.ndarray) -> None:
-        """Add (T, n) float32 values, NaN for gaps, that begin at `start` bp."""
-        for file, row in zip(self._files, values, strict=True):
-            file.write(row.astype(np.float32).tobytes())
-        self._pieces.append((chrom, start, self._end, values.shape[1]))
-        self._end += values.shape[1]
-        self.num_values += int(np.count_nonzero(~np.isnan(values[0])))
-
-    def chunks(self, track: int) -> Iterator[tuple[str, int, np.ndarray]]:
-        """Yield the chunks of a track, sorted by chromosome and position."""
-        file = self._files[track]
-        for chrom, start, first, num_values in sorted(self._pieces):
-            file.seek(4 * first)
-            yield chrom, start, np.frombuffer(file.read(4 * num_values), np.float32)
 
 
 def _regions_by_chrom(regions: pd.DataFrame | None, chrom_sizes: Mapping[str, int]) -> dict[str, pd.DataFrame]:
