@@ -52,7 +52,7 @@ def command(group: typer.Typer = app, name: str | None = None) -> Callable:
 
 
 def progress() -> Progress:
-    """Return a progress display on standard error, gone when it ends."""
+    """Return a progress display on standard error, gone when it ends; none where that is not a terminal."""
     return Progress(
         TextColumn("{task.description}"),
         BarColumn(),

@@ -43,6 +43,10 @@ def push(
     allow_unevaluated: Annotated[
         bool, typer.Option("--allow-unevaluated", help="Push a run that `chromhub evaluate` has not seen.")
     ] = False,
+    to_folder: Annotated[
+        Path | None, typer.Option(help="Make the folder that would be pushed, and send nothing.")
+    ] = None,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace the folder of --to-folder.")] = False,
     json: Annotated[bool, typer.Option("--json", help="Print the outcome as JSON.")] = False,
 ) -> None:
     """Check a run and push it to the Hub with its card.
@@ -50,7 +54,7 @@ def push(
     The run must load, predict finite numbers and have been evaluated. The folder itself is not changed.
     """
     from ..hub_models.card import Publication
-    from ..hub_models.publish import publish
+    from ..hub_models.publish import prepare, publish
 
     publication = Publication(
         repo_id=repo_id,
@@ -59,6 +63,13 @@ def push(
         datasets=tuple(dataset or ()),
         base_model=base_model,
     )
+    if to_folder is not None:
+        files = prepare(run, publication, to_folder, overwrite=overwrite)
+        if json:
+            print_json({"folder": str(to_folder), "files": files})
+        else:
+            say(f"{len(files)} files in {to_folder}; nothing was sent")
+        return
     pushed = publish(run, publication, private=private, allow_unevaluated=allow_unevaluated)
     if json:
         print_json(vars(pushed))

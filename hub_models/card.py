@@ -195,7 +195,10 @@ def _figures(run: Path, metrics_file: Path) -> list[str]:
 
 def _training(recipe: dict[str, Any]) -> list[tuple[str, str]]:
     """Return what the recipe chose, (name, value)."""
-    idle = [*(["lora"] if recipe.get("mode") != "lora" else []), *(["restart_decay"] if recipe.get("schedule") != "paper" else [])]
+    idle = [
+        *(["lora"] if recipe.get("mode") != "lora" else []),
+        *(["restart_decay"] if recipe.get("schedule") != "paper" else []),
+    ]
     rows = []
     for key in _TRAINING:
         value = recipe.get(key)

@@ -18,6 +18,7 @@ from huggingface_hub.errors import HfHubHTTPError, LocalTokenNotFoundError, Repo
 from huggingface_hub.utils import validate_repo_id
 from transformers import AutoModel
 
+from ..datasets_scripts.atomic import check_output, finished_folder
 from ..inference.load import load_model, looks_like_path
 from .card import Publication, base_model, model_tag, pinned_call, render_card
 from .licenses import check_license
@@ -129,6 +130,32 @@ def stage(record: RunRecord, publication: Publication) -> Iterator[Path]:
         yield folder
 
 
+def prepare(run: str | Path, publication: Publication, folder: str | Path, *, overwrite: bool = False) -> list[str]:
+    """Make the folder that `publish` would push, and send nothing.
+
+    Args:
+        run: the run's folder; it is not changed.
+        publication: what a person adds to the run's records.
+        folder: to make; it appears when it is complete.
+        overwrite: replace an existing folder.
+
+    Returns:
+        Its files.
+
+    Raises:
+        FileExistsError: `folder` exists and `overwrite` is not given.
+        FileNotFoundError: no such run.
+        ValueError: the run is not fit to be shared, or the licence is unknown.
+    """
+    check_output(folder, overwrite)
+    _check_repo_id(publication.repo_id)
+    check_license(publication.license)
+    record = check_run(run)
+    with finished_folder(folder, overwrite) as made, stage(record, publication) as staged:
+        shutil.copytree(staged, made, dirs_exist_ok=True)
+        return _files(made)
+
+
 def publish(
     run: str | Path,
     publication: Publication,
@@ -176,7 +203,7 @@ def publish(
             delete_patterns=list(_OURS),
         )
         api.create_tag(publication.repo_id, tag=model_tag(record), revision=commit.oid, exist_ok=True)
-        files = sorted(path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file())
+        files = _files(folder)
     return Pushed(
         commit_url=commit.commit_url,
         revision=commit.oid,
@@ -184,6 +211,10 @@ def publish(
         files=files,
         load=pinned_call(record, publication, commit.oid),
     )
+
+
+def _files(folder: Path) -> list[str]:
+    return sorted(path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file())
 
 
 def _check_repo_id(repo_id: str) -> None:
@@ -266,4 +297,6 @@ def _hub_errors(repo_id: str) -> Iterator[None]:
             f"the Hub refused to write {repo_id} (HTTP {status}); log in with `hf auth login` with a token that may"
         ) from None
     except _HttpError as error:
-        raise ConnectionError(f"the Hub cannot be reached ({type(error).__name__}: {error}); nothing was pushed") from None
+        raise ConnectionError(
+            f"the Hub cannot be reached ({type(error).__name__}: {error}); nothing was pushed"
+        ) from None

@@ -95,7 +95,9 @@ def read_run(path: str | Path) -> RunRecord:
             f"{str(path)!r} holds no model (no config.json or adapter_config.json); was its training finished?"
         )
     if is_adapter and is_model:
-        raise ValueError(f"{str(path)!r} holds config.json and adapter_config.json; keep a model or an adapter, not both")
+        raise ValueError(
+            f"{str(path)!r} holds config.json and adapter_config.json; keep a model or an adapter, not both"
+        )
     base = str(_read_json(run / "adapter_config.json").get("base_model_name_or_path") or "") if is_adapter else ""
     if is_adapter and not base:
         raise ValueError(f"{run / 'adapter_config.json'} must name its base in base_model_name_or_path, found none")

@@ -65,6 +65,14 @@ def test_bad_input_is_one_sentence_and_exit_code_2(hub, run, words, sentence) ->
     assert hub.repos == {}
 
 
+def test_push_to_a_folder_sends_nothing(hub, run, tmp_path) -> None:
+    result = chromhub("push", run, "org/tiny", "--license", "mit", "--to-folder", tmp_path / "ready", "--json")
+    assert result.exit_code == 0, result.stderr
+    assert "README.md" in json.loads(result.stdout)["files"]
+    assert (tmp_path / "ready" / "model.safetensors").exists()
+    assert hub.log == []
+
+
 def test_push_needs_a_licence(run) -> None:
     result = chromhub("push", run, "org/tiny")
     assert result.exit_code == 2

@@ -4,7 +4,7 @@ import pytest
 import torch
 import yaml
 from chromhub.hub_models.card import Publication
-from chromhub.hub_models.publish import check_run, publish
+from chromhub.hub_models.publish import check_run, prepare, publish
 from chromhub.inference.load import load_model
 from chromhub.modeling import PRESETS, AtacConfig, AtacForTrackPrediction
 from huggingface_hub import HfApi
@@ -164,3 +164,13 @@ def test_a_refusing_or_missing_hub_is_one_sentence(hub, run, monkeypatch) -> Non
     monkeypatch.setattr(HfApi, "create_repo", lambda self, *_, **__: HfApi(endpoint="http://127.0.0.1:9").whoami())
     with pytest.raises(ConnectionError, match="the Hub cannot be reached"):
         publish(run, MINE)
+
+
+def test_prepare_makes_the_folder_that_publish_pushes_and_sends_nothing(hub, run, tiny_model, tmp_path) -> None:
+    files = prepare(run, MINE, tmp_path / "ready")
+    assert hub.log == []
+    assert files == publish(run, MINE).files
+    assert torch.equal(predict(AutoModel.from_pretrained(tmp_path / "ready")), predict(tiny_model))
+    with pytest.raises(FileExistsError, match="--overwrite"):
+        prepare(run, MINE, tmp_path / "ready")
+    prepare(run, MINE, tmp_path / "ready", overwrite=True)
