@@ -97,6 +97,8 @@ def models(
         say(f"{folder} holds no finished run" if folder else "no model has been published yet")
         return
     table = Table("name", "kind", "architecture", "genome", "tracks", "base", "licence", "metrics", box=None)
+    for column in table.columns:
+        column.overflow = "fold"  # a name that is cut cannot be copied
     for model in found:
         numbers = ", ".join(f"{name} {value:.3f}" for name, value in model.metrics.items())
         cells = (model.name, model.kind, model.architecture, model.genome, ", ".join(model.tracks), model.base)

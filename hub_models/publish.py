@@ -109,7 +109,8 @@ def stage(record: RunRecord, publication: Publication) -> Iterator[Path]:
     An adapter's configuration names its base on the Hub, and records lose absolute paths of this machine.
     """
     with tempfile.TemporaryDirectory(prefix="chromhub-push-") as name:
-        folder = Path(name)
+        folder = Path(name) / "model"  # a temporary folder itself is readable by its owner alone
+        folder.mkdir()
         files = [*record.model_files(), *(record.path / file for file in _RECORDS)]
         for metrics in record.evaluations:
             files += [file for pattern in _EVALUATION for file in (record.path / metrics).parent.glob(pattern)]
