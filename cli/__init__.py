@@ -1,16 +1,24 @@
 """The command line: one typer app, one file a verb group."""
 
-from . import data as _data  # noqa: F401 - importing a file registers its commands
-from . import demo as _demo  # noqa: F401 - importing a file registers its commands
-from . import evaluate as _evaluate  # noqa: F401 - importing a file registers its commands
-from . import predict as _predict  # noqa: F401 - importing a file registers its commands
-from . import push as _push  # noqa: F401 - importing a file registers its commands
-from . import train as _train  # noqa: F401 - importing a file registers its commands
+import warnings
+
+from transformers.utils import logging
+
+# Importing a file registers its commands.
+from . import data as _data  # noqa: F401
+from . import demo as _demo  # noqa: F401
+from . import evaluate as _evaluate  # noqa: F401
+from . import predict as _predict  # noqa: F401
+from . import push as _push  # noqa: F401
+from . import train as _train  # noqa: F401
 from .console import app
 
 
 def main() -> None:
     """Run the command line."""
+    # peft reads a name that transformers deprecates: nothing a user could mend
+    warnings.filterwarnings("ignore", "`is_gradient_checkpointing` is deprecated", FutureWarning)
+    logging.disable_progress_bar()  # bars of "Loading weights": each command shows its own
     app()
 
 
