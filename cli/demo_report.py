@@ -77,9 +77,10 @@ def table_note(result: dict[str, Any]) -> str:
     return (
         f"Pearson of log1p signal on the held-out chromosome, all of it and around {result['cell_type']} peaks, at "
         f"{BIN_SIZES[0]} and {BIN_SIZES[1]} bp. The base was trained on {base['windows_of_others']:,} windows of "
-        f"{' and '.join(result['other_cell_types'])}; the model from scratch was given the steps of base and adapter "
-        f"together, and its best step by validation ({scratch['best_step']:,}) was kept, as for the others. All three "
-        "chose that step on the same validation chromosome. The truth is the rate the counts were drawn from."
+        f"{' and '.join(result['other_cell_types'])}. The model from scratch was given the steps of base and adapter "
+        "together, and their learning rate. Of each run the step with the best Pearson "
+        f"on the validation chromosome was kept (from scratch: {scratch['best_step']:,}). The truth is the rate that "
+        "the counts were drawn from."
     )
 
 
@@ -111,8 +112,8 @@ def write_demo_report(folder: Path, result: dict[str, Any], agnostic: "GenomeSto
             figures=[
                 Figure(
                     pictures / "region.png",
-                    f"{where} of the held-out chromosome: the region with most peaks of {target} alone. The base, "
-                    f"which knows only {others}, cannot know those; the adapter learned them from a few windows.",
+                    f"{where}, held out: where most peaks of {target} alone lie. The base has never seen the motifs "
+                    f"that open those; it knows {others}, and so the motifs of the peaks that only they have.",
                 )
             ],
         ),
@@ -173,7 +174,7 @@ def draw_region(folder: Path, target: str, agnostic: "GenomeStore", own: "Genome
         bin_size=own.bin_size,
         unit="insertions per bp",
         colours=colours,
-        shaded={"shared peak": shared, f"peak of {target} alone": alone, "peak of the other cell types": of_others},
+        shaded={"shared peak": shared, f"peak of {target} alone": alone, "peak of the others alone": of_others},
     )
     return f"{chrom}:{start:,}-{start + REGION:,}"
 
