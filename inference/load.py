@@ -41,9 +41,9 @@ def load_model(name: str | Path, *, revision: str | None = None) -> AtacForTrack
     logging.disable_progress_bar()
     try:
         if find_adapter_config_file(name, revision=revision):
-            base = PeftConfig.from_pretrained(name, revision=revision).base_model_name_or_path
-            adapted = PeftModel.from_pretrained(load_model(str(base)), name, revision=revision)
-            model = adapted.merge_and_unload()
+            adapter = PeftConfig.from_pretrained(name, revision=revision)
+            base = load_model(str(adapter.base_model_name_or_path), revision=adapter.revision)
+            model = PeftModel.from_pretrained(base, name, revision=revision).merge_and_unload()
         else:
             model = AutoModel.from_pretrained(name, revision=revision, dtype=torch.float32)
     finally:
