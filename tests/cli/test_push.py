@@ -97,4 +97,9 @@ def test_models_may_be_none(tmp_path) -> None:
     result = chromhub("models", tmp_path)
     assert result.exit_code == 0
     assert "holds no finished run" in result.stderr
-    assert json.loads(chromhub("models", "--json").stdout) == []
+    assert json.loads(chromhub("models", tmp_path, "--json").stdout) == []
+
+
+def test_models_lists_what_ships() -> None:
+    names = [model["name"] for model in json.loads(chromhub("models", "--json").stdout)]
+    assert "convnext-dcnn-small-atac-saccer3" in names
