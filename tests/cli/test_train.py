@@ -32,6 +32,8 @@ def start(*arguments):
         stderr=subprocess.PIPE,
         text=True,
         env={**os.environ, "CHROMHUB_NO_MALLOPT": "1"},
+        # A shell starts background jobs with Ctrl-C ignored, and so their children, however deep.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     )
 
 
