@@ -42,7 +42,7 @@ class DemoSize:
 
 
 FULL = DemoSize({"chr1": 1_000_000, "chr2": 800_000, "chr3": 200_000, "chr4": 400_000}, 64, 700, 200, 50, 96)
-QUICK = DemoSize({"chr1": 160_000, "chr2": 80_000, "chr3": 40_000, "chr4": 60_000}, 24, 120, 30, 30, 16)
+QUICK = DemoSize({"chr1": 160_000, "chr2": 80_000, "chr3": 40_000, "chr4": 60_000}, 24, 60, 20, 20, 16)
 
 
 @command()
@@ -59,7 +59,12 @@ def demo(
     as_json: Annotated[bool, typer.Option("--json", help="Print the result as JSON.")] = False,
 ) -> None:
     """Simulate a genome, pre-train, fine-tune to a new cell type, evaluate, predict, and write a report."""
-    result = run_demo(output, QUICK if quick else FULL, seed=seed, overwrite=overwrite, device=device)
+    try:
+        result = run_demo(output, QUICK if quick else FULL, seed=seed, overwrite=overwrite, device=device)
+    except KeyboardInterrupt:
+        if (output / MARKER).is_file():
+            say(f"an unfinished demo lies in {output}; start anew with --overwrite")
+        raise
     if as_json:
         print_json(result)
         return

@@ -100,6 +100,8 @@ def test_the_verdict_says_who_won():
     same = demo_report.verdict(models(base=0.551, lora=0.553, scratch=0.551), target="hepatocyte")
     assert "made no difference" in same
     assert "left the base where it was" in same
+    little = demo_report.verdict(models(base=0.1, lora=0.05, scratch=0.2), target="hepatocyte")
+    assert "No model learned enough to compare: the best reached Pearson 0.20" in little
     assert "predicted a constant" in demo_report.verdict(models(base=0.4, lora=None, scratch=0.4), target="x")
 
 
@@ -107,3 +109,13 @@ def test_the_densest_stretch():
     # summits 5,100 and 5,900 lie in [5000, 6000) of 1 kb; 2,000 lies alone
     assert demo_report.densest(np.array([2000, 5100, 5900]), size=10_000, length=1000) == 5000
     assert demo_report.densest(np.zeros(0), size=10_000, length=1000) == 0
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(3600)
+def test_in_the_whole_demo_tuning_beats_base_and_scratch(tmp_path):
+    result = demo.run_demo(tmp_path / "demo", demo.FULL, device="cpu")
+    r = {name: row["pearson"]["genome_wide"]["4"] for name, row in result["models"].items()}
+    assert r["lora"] > r["base"] + 0.1
+    assert r["lora"] > r["scratch"] + 0.1
+    assert r["lora"] < r["truth"]
