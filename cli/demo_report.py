@@ -32,8 +32,8 @@ def verdict(models: dict[str, dict[str, Any]], *, target: str) -> str:
     best = max(r[name] for name in ("base", "lora", "scratch"))
     if best < USABLE:
         return (
-            f"No model learned enough to compare: the best reached Pearson {best:.2f} at {BIN_SIZES[0]} bp, genome-wide. "
-            "A quick demo only shows that everything runs."
+            f"No model learned enough to compare: the best reached Pearson {best:.2f} at {BIN_SIZES[0]} bp, genome-wide."
+            " A quick demo only shows that everything runs."
         )
     windows = models["lora"]["windows"]
     gain = r["lora"] - r["scratch"]
