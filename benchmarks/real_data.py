@@ -61,6 +61,11 @@ JOBS = {
                 "recipe": "celegans-neurons-lora.yaml",
                 "base": "celegans-germline",
             },
+            "celegans-neurons-full": {
+                "store": "neurons",
+                "recipe": "celegans-neurons-full.yaml",
+                "base": "celegans-germline",
+            },
         },
         "floor_stated": {"germline": 0.36, "neurons": 0.38},
         "fragments": {
@@ -210,19 +215,23 @@ def main() -> None:
 
     stores = build_stores(job, arguments.data, arguments.work)
     train_runs(job, arguments.work)
-    results = {}
-    for name, run in job["runs"].items():
-        metrics = evaluate_run(arguments.work, name, run["store"])
-        store = stores[run["store"]]
-        fragments, shift = job["fragments"][run["store"]]
-        results[name] = {
-            "recipe": yaml.safe_load((RECIPES / run["recipe"]).read_text()),
-            "provenance": json.loads((arguments.work / name / "provenance.json").read_text()),
-            "metrics": metrics,
+    frames = {}
+    for name, store in stores.items():
+        fragments, shift = job["fragments"][name]
+        frames[name] = {
             "floor_512bp_6mer_ridge": ridge_floor(store),
-            "floor_stated": job["floor_stated"][run["store"]],
+            "floor_stated": job["floor_stated"][name],
             "ceiling_half_agreement": half_agreement(arguments.data / fragments, store, shift),
         }
+    results = {
+        name: {
+            "recipe": yaml.safe_load((RECIPES / run["recipe"]).read_text()),
+            "provenance": json.loads((arguments.work / name / "provenance.json").read_text()),
+            "metrics": evaluate_run(arguments.work, name, run["store"]),
+            **frames[run["store"]],
+        }
+        for name, run in job["runs"].items()
+    }
     RESULTS.mkdir(exist_ok=True)
     path = RESULTS / f"real_data_{arguments.job}.json"
     path.write_text(json.dumps(results, indent=2) + "\n")
