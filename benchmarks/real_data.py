@@ -226,7 +226,7 @@ def main() -> None:
     results = {
         name: {
             "recipe": yaml.safe_load((RECIPES / run["recipe"]).read_text()),
-            "provenance": json.loads((arguments.work / name / "provenance.json").read_text()),
+            "training": json.loads((arguments.work / name / "provenance.json").read_text())["training"],
             "metrics": evaluate_run(arguments.work, name, run["store"]),
             **frames[run["store"]],
         }
