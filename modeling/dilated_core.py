@@ -2,13 +2,14 @@
 
 from torch import Tensor, nn
 from torch.nn import functional as F
+from transformers.modeling_layers import GradientCheckpointingLayer
 
-from .configuration_atac import DilatedCoreConfig
+from .architecture_parts import DilatedCoreConfig
 from .dropout import FastDropout
 from .stems import ConvUnit
 
 
-class DilatedBlock(nn.Module):
+class DilatedBlock(GradientCheckpointingLayer):
     """A dilated and a pointwise unit around a bottleneck, added to the input."""
 
     def __init__(self, channels: int, bottleneck_channels: int, *, kernel_size: int, dilation: int, dropout: float):
@@ -42,7 +43,7 @@ class DilatedCore(nn.Module):
         self.features = ConvUnit(channels, config.feature_channels, kernel_size=1)
         self.feature_dropout = FastDropout(config.feature_dropout)
         self.bin_pool = nn.AvgPool1d(bin_size // config.pool_size)
-        self.feature_channels = config.feature_channels
+        self.feature_channels, self.bins_per_position = config.feature_channels, 1
 
     def forward(self, hidden: Tensor) -> Tensor:
         """Map (B, C, L) to (B, F, N)."""

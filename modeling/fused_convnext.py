@@ -28,6 +28,8 @@ def fusible(block: Any, inputs: Tensor) -> bool:
         and not torch.compiler.is_compiling()
         and all(type(getattr(block, name)) is kind for name, kind in _PLAIN_LAYERS.items())
         and inputs.shape[1] != block.conv.out_channels
+        and block.conv.groups == 1
+        and block.conv.kernel_size[0] % 2 == 1
         and not any(module._forward_hooks or module._forward_pre_hooks for module in block.modules())
         and block.conv.weight.dtype == torch.float32
     )

@@ -22,7 +22,7 @@ def lora_targets(model: nn.Module) -> list[str]:
 
 def head_modules(model: nn.Module) -> list[str]:
     """Return the names of the layers that are trained whole beside an adapter."""
-    return [name for name in ("head",) if hasattr(model, name)]
+    return [name for name in ("head", "classifier", "mappability_head") if hasattr(model, name)]
 
 
 def _is_plain_convolution(module: nn.Module) -> bool:

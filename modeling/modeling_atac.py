@@ -1,27 +1,37 @@
 """Models from DNA to binned ATAC-seq signal (Grover et al. 2026, doi 10.1101/gr.281042.125).
 
-A window goes one way: codes or one-hot -> `stem` (features at one base) -> `core` (features at one bin)
--> `head` (one rate a track and bin, softplus). Presets equal the reference implementation's outputs once its
-weights are permuted from its A, G, C, T order to ours, A, C, G, T.
+A window goes one way: codes or one-hot -> `stem` (features at one base) -> `core` (features at one position)
+-> `head` (one rate a track and bin, softplus). A position is one bin, but for the CNN and LSTM cores, whose position is
+64 bp or the whole window and whose head makes all of its bins at once. Presets equal the reference implementation's
+outputs once its weights are permuted from its A, G, C, T order to ours, A, C, G, T.
 
-Shapes: B batch, L bp, C and F channels, N bins, T tracks.
+Shapes: B batch, L bp, C and F channels, P positions, N bins, T tracks.
 """
 
 import math
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
+from torch.utils.checkpoint import checkpoint
 from transformers import PreTrainedModel
 from transformers import initialization as init
+from transformers.modeling_outputs import SequenceClassifierOutput
 from transformers.utils.generic import ModelOutput
 
 from .configuration_atac import AtacConfig
 from .convnext_block import GlobalResponseNorm
-from .dilated_core import DilatedCore
+from .cores import build_core
 from .losses import poisson_nll
+from .mappability import MappabilityHead, called_bases
+from .one_hot import as_one_hot
 from .stems import ZeroScaleBatchNorm, build_stem
+from .transformer_core import SelfAttention, TransformerCore
 
 
 @dataclass
@@ -31,22 +41,18 @@ class TrackOutput(ModelOutput):
     Args:
         loss: scalar, when `labels` were given.
         predictions: (B, T, N) in the scale of training (`config.target_transform`).
-        last_hidden_state: (B, F, N), what the head read.
+        last_hidden_state: (B, F, P), what the head read.
+        mappability: (B, P') probabilities on the grid of the mappability head, where the model has one.
     """
 
     loss: Tensor | None = None
     predictions: Tensor | None = None
     last_hidden_state: Tensor | None = None
-
-
-def one_hot(codes: Tensor, dtype: torch.dtype) -> Tensor:
-    """Turn base codes (B, L), A0 C1 G2 T3 and anything else N, into a one-hot (B, 4, L); N is all zeros."""
-    table = torch.eye(5, 4, dtype=dtype, device=codes.device)
-    return table[codes.long().clamp(max=4)].transpose(1, 2)
+    mappability: Tensor | None = None
 
 
 class AtacPreTrainedModel(PreTrainedModel):
-    """Loading, saving and initialisation shared by the ATAC-seq models."""
+    """Loading, saving, initialisation and checkpointing shared by the ATAC-seq models."""
 
     config: AtacConfig
     config_class = AtacConfig
@@ -54,8 +60,11 @@ class AtacPreTrainedModel(PreTrainedModel):
     main_input_name = "inputs"
     input_modalities = "sequence"
     accepts_loss_kwargs = False  # the loss is a mean: gradient accumulation must divide it
-    _no_split_modules = ["DilatedBlock", "ConvNextBlock"]  # noqa: RUF012
+    supports_gradient_checkpointing = True
+    _no_split_modules = ["DilatedBlock", "ConvNextBlock", "ResidualConvUnit", "TransformerLayer"]  # noqa: RUF012
     _can_compile_fullgraph = True
+    stem: nn.Module
+    core: nn.Module
 
     @torch.no_grad()
     def _init_weights(self, module: nn.Module) -> None:
@@ -65,33 +74,87 @@ class AtacPreTrainedModel(PreTrainedModel):
             if module.bias is not None:
                 bound = 1 / math.sqrt(module.weight[0].numel())
                 init.uniform_(module.bias, -bound, bound)
+        elif isinstance(module, nn.LSTM):
+            bound = 1 / math.sqrt(module.hidden_size)
+            for parameter in module.parameters():
+                init.uniform_(parameter, -bound, bound)
         elif isinstance(module, nn.BatchNorm1d):
             (init.zeros_ if isinstance(module, ZeroScaleBatchNorm) else init.ones_)(module.weight)
             init.zeros_(module.bias)
             module.reset_running_stats()
         elif isinstance(module, nn.LayerNorm):
             init.ones_(module.weight)
-            init.zeros_(module.bias)
+            if module.bias is not None:
+                init.zeros_(module.bias)
         elif isinstance(module, GlobalResponseNorm):
             init.zeros_(module.gamma)
             init.zeros_(module.beta)
+        elif isinstance(module, SelfAttention):
+            # Over its children: `nn.MultiheadAttention` draws the packed (3 C, C) projection by Xavier's rule.
+            for projection in (module.query, module.key, module.value):
+                bound = math.sqrt(6 / (4 * projection.in_features))
+                init.uniform_(projection.weight, -bound, bound)
+                init.zeros_(projection.bias)
+            init.zeros_(module.out.bias)
+        elif isinstance(module, TransformerCore) and module.identical_layers:
+            first, *others = module.layers
+            for layer in others:
+                for mine, its in zip(layer.parameters(), first.parameters(), strict=True):
+                    init.copy_(mine, its)
+        elif getattr(module, "chromhub_init", False):
+            module.reset_parameters()  # pyright: ignore[reportCallIssue]
+
+    def _set_gradient_checkpointing(  # pyright: ignore[reportIncompatibleMethodOverride] - newer ones have more
+        self, enable: bool = True, gradient_checkpointing_func: Callable[..., Any] = checkpoint, **kwargs: Any
+    ) -> None:
+        """Recompute blocks in the backward pass, with the statistics of batch normalisation left alone there.
+
+        Otherwise every step would count twice in them.
+        """
+        once = partial(
+            gradient_checkpointing_func,
+            use_reentrant=False,
+            context_fn=lambda: (nullcontext(), _fixed_statistics(self)),
+        )
+        super()._set_gradient_checkpointing(enable, once, **kwargs)
+
+    def features(self, inputs: Tensor) -> tuple[Tensor, Tensor]:
+        """Return what stem (B, C, L') and core (B, F, P) make of codes (B, L) or a one-hot (B, 4, L)."""
+        stem = self.stem(self.one_hot_inputs(inputs))
+        return stem, self.core(stem)
 
     def one_hot_inputs(self, inputs: Tensor) -> Tensor:
         """Return codes (B, L) or a one-hot (B, 4, L) as a one-hot in the model's dtype.
 
         Raises:
-            ValueError: another shape, or a length that is no multiple of the bin size.
+            ValueError: another shape, or a length that the model cannot read.
         """
-        if (inputs.dim() == 3 and inputs.shape[1] != 4) or inputs.dim() not in (2, 3):
+        bases = as_one_hot(inputs, self.dtype)
+        length, config = inputs.shape[-1], self.config
+        if config.fixed_length and length != config.input_length:
             raise ValueError(
-                "`inputs` must be base codes (B, L) or one-hot (B, 4, L) in the order A, C, G, T, "
-                f"got shape {tuple(inputs.shape)}"
+                f"`inputs` must be {config.input_length} bp long, got {length}: the core "
+                f"{config.core_config.type!r} sees its window as a whole"
             )
-        if inputs.shape[-1] % self.config.bin_size:
+        if length % config.length_multiple:
             raise ValueError(
-                f"`inputs` must be a multiple of `bin_size` {self.config.bin_size} bp long, got {inputs.shape[-1]}"
+                f"`inputs` must be a multiple of {config.length_multiple} bp long (`bin_size` {config.bin_size}), "
+                f"got {length}"
             )
-        return one_hot(inputs, self.dtype) if inputs.dim() == 2 else inputs.to(self.dtype)
+        return bases
+
+
+@contextmanager
+def _fixed_statistics(model: nn.Module) -> Iterator[None]:
+    """Normalise by the batch without remembering it."""
+    tracking = [m for m in model.modules() if isinstance(m, nn.BatchNorm1d) and m.track_running_stats]
+    for module in tracking:
+        module.track_running_stats = False
+    try:
+        yield
+    finally:
+        for module in tracking:
+            module.track_running_stats = True
 
 
 class AtacForTrackPrediction(AtacPreTrainedModel):
@@ -99,11 +162,12 @@ class AtacForTrackPrediction(AtacPreTrainedModel):
 
     def __init__(self, config: AtacConfig) -> None:
         super().__init__(config)
-        stem = config.stem_config
-        self.stem = build_stem(stem)
-        self.core = DilatedCore(config.core_config, stem.channels, bin_size=config.bin_size)
-        self.head = nn.Linear(self.core.feature_channels, config.num_tracks)
+        self.stem = build_stem(config.stem_config)
+        self.core = core = build_core(config)
+        self.head = nn.Linear(core.feature_channels, config.num_tracks * core.bins_per_position)
         self.head_activation = nn.Softplus()
+        if config.mappability_weight:
+            self.mappability_head = MappabilityHead(config.stem_config, bin_size=config.bin_size)
         self.post_init()
 
     def forward(
@@ -111,6 +175,7 @@ class AtacForTrackPrediction(AtacPreTrainedModel):
         inputs: Tensor,
         labels: Tensor | None = None,
         mask: Tensor | None = None,
+        mappability_labels: Tensor | None = None,
         return_dict: bool | None = None,
         **_: Any,
     ) -> TrackOutput | tuple[Tensor, ...]:
@@ -120,21 +185,31 @@ class AtacForTrackPrediction(AtacPreTrainedModel):
             inputs: (B, L) base codes, A0 C1 G2 T3 N4, or (B, 4, L) one-hot in the order A, C, G, T.
             labels: (B, T, N) raw signal; the model transforms it by `config.target_transform`.
             mask: (B, N) or (B, T, N), 1 where a bin counts in the loss.
+            mappability_labels: (B, L), 1 where a base is mappable; used by a model with a mappability head.
             return_dict: False returns a tuple.
 
         Returns:
             `TrackOutput`; N = L / `config.bin_size`.
 
         Raises:
-            ValueError: `inputs` has another shape, or its length is no multiple of the bin size.
+            ValueError: `inputs` has another shape, or a length that the model cannot read.
         """
-        features = self.core(self.stem(self.one_hot_inputs(inputs)))  # (B, F, N)
-        predictions = self.head_activation(self.head(features.transpose(1, 2))).transpose(1, 2)  # (B, T, N)
-        loss = None
+        stem, features = self.features(inputs)
+        predictions = self.head_activation(self._bins(self.head(features.transpose(1, 2))))
+        loss = mappability = None
         if labels is not None:
             loss = poisson_nll(predictions.float(), self.to_training_scale(labels.float()), mask)
-        output = TrackOutput(loss=loss, predictions=predictions, last_hidden_state=features)
+        if self.config.mappability_weight:
+            mappability = self.mappability_head(stem)
+            if loss is not None and mappability_labels is not None:
+                second = self.mappability_head.loss(mappability, mappability_labels, called_bases(inputs))
+                loss = loss + self.config.mappability_weight * second
+        output = TrackOutput(loss=loss, predictions=predictions, last_hidden_state=features, mappability=mappability)
         return output.to_tuple() if return_dict is False else output
+
+    def _bins(self, positions: Tensor) -> Tensor:
+        """Lay the head's outputs (B, P, T * bins of a position) out as tracks (B, T, N)."""
+        return positions.unflatten(-1, (self.config.num_tracks, -1)).transpose(1, 2).flatten(2)
 
     def to_training_scale(self, signal: Tensor) -> Tensor:
         """Turn raw signal into the scale of `predictions`."""
@@ -143,6 +218,50 @@ class AtacForTrackPrediction(AtacPreTrainedModel):
     def to_signal(self, predictions: Tensor) -> Tensor:
         """Turn `predictions` back into raw signal."""
         return torch.expm1(predictions) if self.config.target_transform == "log1p" else predictions
+
+
+class AtacForSequenceClassification(AtacPreTrainedModel):
+    """Classify windows, e.g. open or closed in a cell line: the mean of the core's features, one linear layer.
+
+    Loaded from a track model it keeps stem and core and starts a new classifier.
+    """
+
+    _keys_to_ignore_on_load_unexpected = [r"^head\.", r"^mappability_head\."]  # noqa: RUF012
+
+    def __init__(self, config: AtacConfig) -> None:
+        super().__init__(config)
+        self.num_labels = int(config.num_labels or 1)
+        self.stem = build_stem(config.stem_config)
+        self.core = core = build_core(config)
+        self.classifier = nn.Linear(core.feature_channels, self.num_labels)
+        self.post_init()
+
+    def forward(
+        self, inputs: Tensor, labels: Tensor | None = None, return_dict: bool | None = None, **_: Any
+    ) -> SequenceClassifierOutput | tuple[Tensor, ...]:
+        """Classify windows.
+
+        Args:
+            inputs: (B, L) base codes or (B, 4, L) one-hot, as in `AtacForTrackPrediction`.
+            labels: with one label, or `config.problem_type` "multi_label_classification", 0 or 1 of shape (B,) or
+                (B, num_labels) (binary cross-entropy); else the class (B,) (cross-entropy).
+            return_dict: False returns a tuple.
+
+        Returns:
+            `loss` and `logits` (B, num_labels).
+
+        Raises:
+            ValueError: `inputs` has another shape, or a length that the model cannot read.
+        """
+        logits = self.classifier(self.features(inputs)[1].mean(-1))
+        loss = None
+        if labels is not None:
+            if self.num_labels == 1 or self.config.problem_type == "multi_label_classification":
+                loss = F.binary_cross_entropy_with_logits(logits.float(), labels.float().view_as(logits))
+            else:
+                loss = F.cross_entropy(logits.float(), labels.long())
+        output = SequenceClassifierOutput(loss=loss, logits=logits)  # pyright: ignore[reportArgumentType]
+        return output.to_tuple() if return_dict is False else output
 
 
 class TensorModel(nn.Module):
@@ -157,4 +276,10 @@ class TensorModel(nn.Module):
         return self.model(inputs).predictions
 
 
-__all__ = ["AtacForTrackPrediction", "AtacPreTrainedModel", "TensorModel", "TrackOutput"]
+__all__ = [
+    "AtacForSequenceClassification",
+    "AtacForTrackPrediction",
+    "AtacPreTrainedModel",
+    "TensorModel",
+    "TrackOutput",
+]

@@ -11,7 +11,8 @@ def test_presets_round_trip(preset, tmp_path):
     config.save_pretrained(tmp_path)
     loaded = AtacConfig.from_pretrained(tmp_path)
     assert loaded.to_dict() | {"_name_or_path": ""} == config.to_dict() | {"_name_or_path": ""}
-    assert json.loads((tmp_path / "config.json").read_text())["core"]["type"] == "dilated"
+    assert loaded.core_config == config.core_config
+    assert json.loads((tmp_path / "config.json").read_text())["core"] == config.core
 
 
 def test_dilations_of_the_paper():
@@ -36,7 +37,19 @@ def test_grid():
         ({"target_transform": "sqrt"}, "`target_transform` must be log1p or none"),
         ({"track_names": ["a", "b"]}, "`track_names` must hold 1 names"),
         ({"bin_size": "4"}, "bin_size"),
-        ({"stem": {"type": "convnext", "kernel_size": 14}}, "`kernel_size` of stem and core must be odd"),
+        ({"core": {"type": "dilated", "kernel_size": 4}}, "`core.kernel_size` must be odd in a dilated core, got 4"),
+        ({"core": {"type": "cnn", "channels": [8]}}, "must be one longer than `core.channels`, got 4, 4 and 1"),
+        (
+            {"core": {"type": "cnn", "output": "position", "padding": "same", "pool_sizes": [3, 3, 1, 1]}},
+            "must multiply to a multiple of `bin_size` 4",
+        ),
+        (
+            {"stem": {"type": "conv", "unit": "conv-relu", "padding": "valid"}, "core": {"type": "transformer"}},
+            "`padding` must be 'same' where every bin is predicted from its own position",
+        ),
+        ({"core": {"type": "transformer", "num_heads": 3}}, "`core.num_heads` must divide `stem.channels` 256, got 3"),
+        ({"core": {"type": "transformer", "rotary": "yes"}}, "rotary"),
+        ({"mappability_weight": -1}, "`mappability_weight` must not be negative"),
         ({"core": {"type": "dilated", "pool_size": 3}}, "`core.pool_size` must divide `bin_size` 4, got 3"),
         ({"core": {"type": "dilatd"}}, "`core.type` must be one of"),
         ({"core": {"type": "dilated", "num_block": 3}}, "no key 'num_block'; did you mean 'num_blocks'"),

@@ -8,7 +8,7 @@ import pytest
 import torch
 from chromhub.modeling import AtacConfig, AtacForTrackPrediction, DnaFeatureExtractor, TensorModel, head_modules
 from chromhub.modeling import lora_targets as lora_target_names
-from chromhub.modeling.modeling_atac import one_hot
+from chromhub.modeling.one_hot import one_hot
 from peft import LoraConfig, get_peft_model
 from transformers import AutoModel
 
@@ -147,7 +147,7 @@ def test_tuple_output():
 @pytest.mark.parametrize(
     ("inputs", "message"),
     [
-        (torch.zeros(2, 510, dtype=torch.uint8), "multiple of `bin_size` 4"),
+        (torch.zeros(2, 510, dtype=torch.uint8), "multiple of 4 bp long"),
         (torch.zeros(2, 512, 4), "order A, C, G, T, got shape"),
         (torch.zeros(512), "order A, C, G, T, got shape"),
     ],
