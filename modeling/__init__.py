@@ -4,25 +4,41 @@ Shapes everywhere: B batch, L input bp, C channels, N bins, T tracks.
 Importing it registers the classes with transformers' Auto classes.
 """
 
-from transformers import AutoConfig, AutoFeatureExtractor, AutoModel
+from transformers import AutoConfig, AutoFeatureExtractor, AutoModel, AutoModelForSequenceClassification
 
 from .configuration_atac import PRESETS, AtacConfig
+from .configuration_chromtransfer import CHROMTRANSFER_PRESETS, ChromTransferConfig
 from .feature_extraction_dna import DnaFeatureExtractor
 from .lora_targets import head_modules, lora_targets
-from .modeling_atac import AtacForTrackPrediction, TensorModel, TrackOutput
+from .modeling_atac import AtacForSequenceClassification, AtacForTrackPrediction, TensorModel, TrackOutput
+from .modeling_chromtransfer import ChromTransferForSequenceClassification, ChromTransferModel
 
 AutoConfig.register(AtacConfig.model_type, AtacConfig, exist_ok=True)
 AutoModel.register(AtacConfig, AtacForTrackPrediction, exist_ok=True)
+AutoModelForSequenceClassification.register(AtacConfig, AtacForSequenceClassification, exist_ok=True)
 AutoFeatureExtractor.register(AtacConfig, DnaFeatureExtractor, exist_ok=True)
+AutoConfig.register(ChromTransferConfig.model_type, ChromTransferConfig, exist_ok=True)
+AutoModel.register(ChromTransferConfig, ChromTransferModel, exist_ok=True)
+AutoModelForSequenceClassification.register(ChromTransferConfig, ChromTransferForSequenceClassification, exist_ok=True)
+AutoFeatureExtractor.register(ChromTransferConfig, DnaFeatureExtractor, exist_ok=True)
 # With these, `save_pretrained` writes the code beside the weights.
 AtacConfig.register_for_auto_class()
 AtacForTrackPrediction.register_for_auto_class("AutoModel")
+AtacForSequenceClassification.register_for_auto_class("AutoModelForSequenceClassification")
+ChromTransferConfig.register_for_auto_class()
+ChromTransferModel.register_for_auto_class("AutoModel")
+ChromTransferForSequenceClassification.register_for_auto_class("AutoModelForSequenceClassification")
 DnaFeatureExtractor.register_for_auto_class("AutoFeatureExtractor")
 
 __all__ = [
+    "CHROMTRANSFER_PRESETS",
     "PRESETS",
     "AtacConfig",
+    "AtacForSequenceClassification",
     "AtacForTrackPrediction",
+    "ChromTransferConfig",
+    "ChromTransferForSequenceClassification",
+    "ChromTransferModel",
     "DnaFeatureExtractor",
     "TensorModel",
     "TrackOutput",
