@@ -55,6 +55,11 @@ class CnnCore(nn.Module):
                 num_positions -= config.kernel_size - 1
             num_positions //= pool_size
             bp_per_position *= pool_size
+        if num_positions < 1:
+            raise ValueError(
+                "`input_length` is too short for this CNN core: nothing is left of the window after its convolutions and "
+                "pooling; use smaller `core.kernel_size` or `core.pool_sizes`"
+            )
         if self.whole_window:
             width *= num_positions
             self.bins_per_position = num_bins

@@ -146,15 +146,18 @@ class AtacPreTrainedModel(PreTrainedModel):
 
 @contextmanager
 def _fixed_statistics(model: nn.Module) -> Iterator[None]:
-    """Normalise by the batch without remembering it."""
-    tracking = [m for m in model.modules() if isinstance(m, nn.BatchNorm1d) and m.track_running_stats]
-    for module in tracking:
-        module.track_running_stats = False
+    """Normalise by the batch without remembering it: with a momentum of 0 running statistics stay as they are."""
+    norms = [module for module in model.modules() if isinstance(module, nn.BatchNorm1d)]
+    before = [(module.momentum, int(module.num_batches_tracked or 0)) for module in norms]
+    for module in norms:
+        module.momentum = 0.0
     try:
         yield
     finally:
-        for module in tracking:
-            module.track_running_stats = True
+        for module, (momentum, num_batches) in zip(norms, before, strict=True):
+            module.momentum = momentum
+            if module.num_batches_tracked is not None:
+                module.num_batches_tracked.fill_(num_batches)
 
 
 class AtacForTrackPrediction(AtacPreTrainedModel):

@@ -2,6 +2,7 @@
 
 from torch import Tensor, nn
 from torch.nn import functional as F
+from transformers.modeling_layers import GradientCheckpointingLayer
 
 from .architecture_parts import StemConfig
 from .convnext_block import ConvNextBlock
@@ -36,7 +37,7 @@ class ConvUnit(nn.Module):
         return self.norm(self.conv(F.pad(hidden, (0, self.right_padding)) if self.right_padding else hidden))
 
 
-class ConvReluUnit(nn.Module):
+class ConvReluUnit(GradientCheckpointingLayer):
     """Convolution and ReLU, with the window's length kept ("same") or shortened by the kernel ("valid")."""
 
     def __init__(self, in_channels: int, channels: int, *, kernel_size: int, padding: str) -> None:

@@ -6,10 +6,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from chromhub.modeling import AtacConfig, AtacForTrackPrediction, DnaFeatureExtractor, TensorModel, head_modules
+from chromhub.modeling import AtacConfig, AtacForTrackPrediction, DnaFeatureExtractor, TensorModel
 from chromhub.modeling import lora_targets as lora_target_names
 from chromhub.modeling.one_hot import one_hot
-from peft import LoraConfig, get_peft_model
 from transformers import AutoModel
 
 _spec = importlib.util.spec_from_file_location("parity", Path(__file__).with_name("parity.py"))
@@ -69,34 +68,9 @@ def test_parameter_totals(preset, parameters):
     assert sum(parameter.numel() for parameter in model.parameters()) == parameters
 
 
-@pytest.mark.parametrize("preset", PRESETS)
-def test_codes_and_one_hot_agree_and_batch_size_is_irrelevant(preset):
-    model, inputs = small_model(preset), codes(3)
-    with torch.no_grad():
-        together = model(inputs).predictions
-        as_one_hot = model(one_hot(inputs, torch.float32)).predictions
-        alone = torch.cat([model(inputs[i : i + 1]).predictions for i in range(3)])
-    assert together.shape == (3, 1, 128)
-    assert torch.equal(together, as_one_hot)
-    assert torch.allclose(together, alone, atol=1e-6)
-
-
 def test_n_is_all_zeros():
     # A C G T N -> one column each, the last without a 1
     assert torch.equal(one_hot(torch.tensor([[0, 1, 2, 3, 4]]), torch.float32)[0], torch.eye(4, 5))
-
-
-@pytest.mark.parametrize("preset", PRESETS)
-def test_save_and_load_bit_equal(preset, tmp_path):
-    model = small_model(preset, num_tracks=2)
-    model.save_pretrained(tmp_path)
-    loaded = AutoModel.from_pretrained(tmp_path).eval()
-    assert type(loaded) is AtacForTrackPrediction
-    for (name, ours), (other, theirs) in zip(model.state_dict().items(), loaded.state_dict().items(), strict=True):
-        assert name == other
-        assert torch.equal(ours, theirs), name
-    assert torch.equal(model(codes()).predictions, loaded(codes()).predictions)
-    assert loaded.config.core_config == model.config.core_config
 
 
 @pytest.mark.parametrize("preset", PRESETS)
@@ -174,29 +148,11 @@ def test_receptive_field_of_the_dilated_core():
 
 
 @pytest.mark.parametrize("preset", PRESETS)
-def test_bfloat16_is_close(preset):
-    model = small_model(preset)
-    with torch.no_grad(), torch.autocast("cpu", torch.bfloat16):
-        half = model(codes()).predictions.float()
-    assert torch.corrcoef(torch.stack([half.flatten(), model(codes()).predictions.flatten()]))[0, 1] > 0.99
-
-
-@pytest.mark.parametrize("preset", PRESETS)
-def test_lora_targets_are_exact(preset):
+def test_lora_leaves_out_what_peft_cannot_merge(preset):
     model = small_model(preset)
     targets = lora_target_names(model)
     assert "core.blocks.3.dilated.conv" not in targets  # dilation 3: PEFT cannot
     assert {"core.blocks.3.pointwise.conv", "core.features.conv"} <= set(targets)
-    before = model(codes()).predictions.detach()
-    adapted = get_peft_model(model, LoraConfig(r=2, target_modules=targets, modules_to_save=head_modules(model))).eval()
-    # a no-op at the start; to rounding, since the base runs on the fast path and the adapted model cannot
-    assert torch.allclose(adapted(inputs=codes()).predictions, before, atol=1e-6)
-    for name, parameter in adapted.named_parameters():
-        if "lora_B" in name:
-            torch.nn.init.normal_(parameter, std=0.05)
-    unmerged = adapted(inputs=codes()).predictions.detach()
-    assert (unmerged - before).abs().max() > 1e-3
-    assert torch.allclose(adapted.merge_and_unload()(codes()).predictions, unmerged, atol=1e-6)
 
 
 @pytest.mark.parametrize("preset", PRESETS)
@@ -212,11 +168,3 @@ def test_one_batch_is_learnt(preset):
         optimiser.step()
         losses.append(loss.item())
     assert losses[-1] < losses[0] - 0.05
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("preset", PRESETS)
-def test_compiled_equals_eager(preset):
-    model = small_model(preset)
-    with torch.no_grad():
-        assert torch.allclose(torch.compile(model)(codes()).predictions, model(codes()).predictions, atol=1e-5)
