@@ -10,8 +10,9 @@ from .configuration_atac import PRESETS, AtacConfig
 from .configuration_chromtransfer import CHROMTRANSFER_PRESETS, ChromTransferConfig
 from .feature_extraction_dna import DnaFeatureExtractor
 from .lora_targets import head_modules, lora_targets
-from .modeling_atac import AtacForSequenceClassification, AtacForTrackPrediction, TensorModel, TrackOutput
+from .modeling_atac import AtacForSequenceClassification, AtacForTrackPrediction, TrackOutput
 from .modeling_chromtransfer import ChromTransferForSequenceClassification, ChromTransferModel
+from .tensor_model import SummedModel, TensorModel, summed_model, tensor_model
 
 AutoConfig.register(AtacConfig.model_type, AtacConfig, exist_ok=True)
 AutoModel.register(AtacConfig, AtacForTrackPrediction, exist_ok=True)
@@ -40,8 +41,11 @@ __all__ = [
     "ChromTransferForSequenceClassification",
     "ChromTransferModel",
     "DnaFeatureExtractor",
+    "SummedModel",
     "TensorModel",
     "TrackOutput",
     "head_modules",
     "lora_targets",
+    "summed_model",
+    "tensor_model",
 ]

@@ -31,6 +31,7 @@ from .losses import poisson_nll
 from .mappability import MappabilityHead, called_bases
 from .one_hot import as_one_hot
 from .stems import ZeroScaleBatchNorm, build_stem
+from .tensor_model import SummedModel, TensorModel, summed_model, tensor_model
 from .transformer_core import SelfAttention, TransformerCore
 
 
@@ -267,22 +268,13 @@ class AtacForSequenceClassification(AtacPreTrainedModel):
         return output.to_tuple() if return_dict is False else output
 
 
-class TensorModel(nn.Module):
-    """The model as a function from a one-hot (B, 4, L) to a tensor, for tools that take any `nn.Module`."""
-
-    def __init__(self, model: AtacForTrackPrediction) -> None:
-        super().__init__()
-        self.model = model
-
-    def forward(self, inputs: Tensor) -> Tensor:
-        """Map (B, 4, L) to predictions (B, T, N)."""
-        return self.model(inputs).predictions
-
-
 __all__ = [
     "AtacForSequenceClassification",
     "AtacForTrackPrediction",
     "AtacPreTrainedModel",
+    "SummedModel",
     "TensorModel",
     "TrackOutput",
+    "summed_model",
+    "tensor_model",
 ]
