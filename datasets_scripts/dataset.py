@@ -32,6 +32,7 @@ class WindowDataset(Dataset):
         input_length: bp of a window.
         max_jitter: largest shift in bp, a multiple of the bin size; shifts are whole bins, both ways.
         reverse_complement: turn half of the windows around.
+        mappability: give `mappability_labels` too, for a model with that head.
         seed: of jitter and strand.
 
     Raises:
@@ -46,6 +47,7 @@ class WindowDataset(Dataset):
         input_length: int,
         max_jitter: int = 0,
         reverse_complement: bool = False,
+        mappability: bool = False,
         seed: int = 0,
     ) -> None:
         _check_windows(store, windows, input_length, max_jitter)
@@ -54,6 +56,7 @@ class WindowDataset(Dataset):
         self.input_length = input_length
         self.max_jitter = max_jitter
         self.reverse_complement = reverse_complement
+        self.mappability = mappability
         self.seed = seed
         self._starts = store.flat_starts(windows)
         self.set_epoch(0)
@@ -73,13 +76,22 @@ class WindowDataset(Dataset):
         return {name: array[0] for name, array in self.__getitems__([index]).items()}
 
     def __getitems__(self, indices: Sequence[int]) -> dict[str, np.ndarray]:
-        """Return a batch: `inputs` (B, L) uint8 codes and `labels` (B, T, N) float32 raw units."""
+        """Return a batch: `inputs` (B, L) uint8 codes and `labels` (B, T, N) float32 raw units.
+
+        With `mappability` also `mappability_labels` (B, L) uint8, 1 where a base is mappable, turned with its window.
+        """
         chosen = np.asarray(indices, np.int64)
-        codes, signal = self.store.gather(self._starts[chosen] + self._jitter[chosen], self.input_length)
+        starts = self._starts[chosen] + self._jitter[chosen]
+        codes, signal = self.store.gather(starts, self.input_length)
         turned = np.flatnonzero(self._reversed[chosen])
         codes[turned] = _COMPLEMENT[codes[turned, ::-1]]
         signal[turned] = signal[turned, :, ::-1]
-        return {"inputs": codes, "labels": signal}
+        batch = {"inputs": codes, "labels": signal}
+        if self.mappability:
+            mappable = self.store.gather_mappable(starts, self.input_length)
+            mappable[turned] = mappable[turned, ::-1]
+            batch["mappability_labels"] = mappable
+        return batch
 
 
 def collate(batch: Mapping[str, np.ndarray] | Sequence[Mapping[str, np.ndarray]]) -> dict[str, torch.Tensor]:
@@ -99,8 +111,7 @@ class WindowPlan:
         stride: bp between tiles.
         max_unmappable: largest part of a window (with its jitter) that may be unmappable.
         negative_ratio: background windows per peak window.
-        seed: of the choice of background and of `max_windows`.
-        max_windows: keep this many, drawn at random; None keeps all.
+        seed: of the choice of background.
 
     Raises:
         ValueError: a value out of its range.
@@ -111,7 +122,6 @@ class WindowPlan:
     max_unmappable: float = 0.35
     negative_ratio: float = 1.0
     seed: int = 0
-    max_windows: int | None = None
 
     def __post_init__(self) -> None:
         if self.kind not in ("tile", "peaks", "peaks+background"):
@@ -122,8 +132,6 @@ class WindowPlan:
             raise ValueError(f"`max_unmappable` must lie in [0, 1], got {self.max_unmappable}")
         if self.negative_ratio < 0:
             raise ValueError(f"`negative_ratio` must not be negative, got {self.negative_ratio}")
-        if self.max_windows is not None and self.max_windows <= 0:
-            raise ValueError(f"`max_windows` must be positive or None, got {self.max_windows}")
 
 
 def training_windows(
@@ -166,10 +174,6 @@ def training_windows(
         report.background = len(background)
         both = pd.concat([wide, background], ignore_index=True)
         wide = both.iloc[np.argsort(store.flat_starts(both), kind="stable")].reset_index(drop=True)
-    if plan.max_windows is not None and len(wide) > plan.max_windows:
-        chosen = np.random.default_rng(plan.seed).choice(len(wide), plan.max_windows, replace=False)
-        report.drop("over max_windows", len(wide) - plan.max_windows)
-        wide = wide.iloc[np.sort(chosen)].reset_index(drop=True)
     if wide.empty:
         raise ValueError(f"{store.path}: no training window is left of {report.candidates}; left out: {report.dropped}")
     return wide.assign(start=wide["start"] + max_jitter, end=wide["end"] - max_jitter), report.as_dict(len(wide))

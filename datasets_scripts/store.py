@@ -210,6 +210,24 @@ class GenomeStore:
             signal[:, i] = self._view(1 + i, track, num_bins)[starts // self.bin_size]
         return codes, signal
 
+    def gather_mappable(self, starts: np.ndarray, length: int) -> np.ndarray:
+        """Return 1 where a base of a window is mappable and 0 where not, (B, length) uint8; `starts` as in `gather`."""
+        self._check_inside(starts, length)
+        firsts, lasts = self._unmappable_runs
+        positions = starts[:, None] + np.arange(length)
+        before = np.searchsorted(firsts, positions, side="right") - 1  # the last run that starts at or before
+        return ((before < 0) | (positions >= lasts[before.clip(0)])).astype(np.uint8)
+
+    @cached_property
+    def _unmappable_runs(self) -> tuple[np.ndarray, np.ndarray]:
+        """Flat starts, ascending, and the largest end so far, so that overlapping intervals need no merging."""
+        if self.unmappable.empty:
+            return np.array([self._length], np.int64), np.array([self._length], np.int64)
+        firsts = self.flat_starts(self.unmappable)
+        lasts = firsts + (self.unmappable["end"] - self.unmappable["start"]).to_numpy(np.int64)
+        order = np.argsort(firsts, kind="stable")
+        return firsts[order], np.maximum.accumulate(lasts[order])
+
     def _check_inside(self, starts: np.ndarray, length: int) -> None:
         if len(starts) and (starts.min() < 0 or starts.max() + length > self._length):
             raise ValueError(f"windows must lie within the genome and {PADDING} bp of padding, got one outside")

@@ -43,6 +43,7 @@ def training_arguments(
         max_grad_norm=recipe.max_grad_norm,
         seed=recipe.seed,
         bf16=recipe.bf16,
+        torch_compile=recipe.compile,
         use_cpu=device.type == "cpu",
         dataloader_num_workers=recipe.num_workers,
         dataloader_pin_memory=device.type == "cuda",

@@ -84,6 +84,8 @@ class Recipe(BaseModel):
         lora: `LoraRecipe`.
         seed: of initialisation, dropout, order and augmentation.
         bf16: compute in bfloat16 where it is safe; weights stay float32.
+        compile: let torch.compile fuse the model's operations; pays on a GPU after its first minutes.
+        gradient_checkpointing: keep less of the forward pass and compute it again in the backward pass.
         num_workers: processes that read windows; 0 reads in the training process.
     """
 
@@ -117,6 +119,8 @@ class Recipe(BaseModel):
     lora: LoraRecipe = LoraRecipe()
     seed: int = Field(default=0, ge=0, lt=2**32)
     bf16: bool = False
+    compile: bool = False
+    gradient_checkpointing: bool = False
     num_workers: int = Field(default=0, ge=0)
 
     @model_validator(mode="before")

@@ -20,9 +20,12 @@ def starting_model(recipe: Recipe, store: GenomeStore) -> AtacForTrackPrediction
         ValueError: an unknown preset or field, or the base does not fit the data.
     """
     if recipe.mode == "scratch":
-        return _from_preset(recipe, store)
+        model = _from_preset(recipe, store)
+        _check_mappability(model.config, recipe, store)
+        return model
     assert recipe.base is not None  # the recipe holds it
     model = load_model(recipe.base)
+    _check_mappability(model.config, recipe, store)
     _check_grid(model.config, recipe, store)
     config = model.config
     if len(store.track_names) != config.num_tracks:
@@ -59,6 +62,15 @@ def _from_preset(recipe: Recipe, store: GenomeStore) -> AtacForTrackPrediction:
             raise ValueError(f"`model` in the recipe has no key {key!r}; it takes the fields of AtacConfig")
     assert recipe.preset is not None  # the recipe holds it
     return AtacForTrackPrediction(AtacConfig.from_preset(recipe.preset, **{**recipe.model, **grid}))
+
+
+def _check_mappability(config: AtacConfig, recipe: Recipe, store: GenomeStore) -> None:
+    """Refuse to learn mappability where nothing is unmappable."""
+    if config.mappability_weight and store.unmappable.empty:
+        raise ValueError(
+            f"the model has a mappability head and the data {recipe.data!r} has no unmappable intervals; build the "
+            "data with --unmappable, or leave out `model.mappability_weight`"
+        )
 
 
 def _check_grid(config: AtacConfig, recipe: Recipe, store: GenomeStore) -> None:

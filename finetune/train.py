@@ -92,6 +92,10 @@ def train(
     set_seed(recipe.seed)
     model = starting_model(recipe, store)
     config: AtacConfig = model.config
+    if (
+        recipe.gradient_checkpointing
+    ):  # on the model, since the Trainer's argument has another name in each transformers
+        getattr(model, "activation_checkpointing_enable", model.gradient_checkpointing_enable)()
     train_windows, valid_windows, report = select_windows(recipe, store, config)
     model = attach(model, recipe.mode or "scratch", lora=recipe.lora)
 
@@ -124,7 +128,14 @@ def train(
 
     shown = ShowProgress(show=progress and main)
     data = {
-        name: WindowDataset(store, windows, input_length=config.input_length, seed=recipe.seed, **augmentation)
+        name: WindowDataset(
+            store,
+            windows,
+            input_length=config.input_length,
+            mappability=config.mappability_weight > 0,
+            seed=recipe.seed,
+            **augmentation,
+        )
         for name, windows, augmentation in (
             (
                 "train",

@@ -99,6 +99,28 @@ def test_reverse_complement_turns_half_of_the_windows(store, windows) -> None:
         assert np.array_equal(found["labels"][i], plain["labels"][i][:, ::-1])
 
 
+def test_mappability_labels_turn_with_their_window(store, windows) -> None:
+    # chr1:15000-15500 is unmappable; windows start at 14,800 and 15,200
+    around = windows[windows["start"].isin([14_800, 15_200])]
+    labels = dataset(store, around, mappability=True).__getitems__([0, 1])["mappability_labels"]
+    assert labels[0].tolist() == [1] * 200 + [0] * 312  # to 15,312
+    assert labels[1].tolist() == [0] * 300 + [1] * 212  # from 15,500
+    turned = dataset(store, around.loc[around.index.repeat(8)], mappability=True, reverse_complement=True)
+    batch = turned.__getitems__(range(16))
+    for i in np.flatnonzero(turned._reversed):
+        assert batch["mappability_labels"][i].tolist() == labels[i // 8][::-1].tolist()
+    assert 0 < turned._reversed.sum() < 16
+
+
+def test_overlapping_unmappable_intervals(toy) -> None:
+    toy.file("unmappable.bed", "chr1\t100\t200\nchr1\t120\t130\nchr1\t180\t260\nchr2\t0\t4\n")
+    store = toy.build()
+    starts = np.array([store.offset("chr1"), store.offset("chr2") - 8])
+    mappable = store.gather_mappable(starts, 300)
+    assert np.flatnonzero(mappable[0] == 0).tolist() == list(range(100, 260))
+    assert np.flatnonzero(mappable[1] == 0).tolist() == [8, 9, 10, 11]
+
+
 def test_n_stays_n_in_the_reverse_complement(store) -> None:
     windows = pd.DataFrame({"chrom": ["chr1"] * 8, "start": [19_900] * 8, "end": [19_900 + LENGTH] * 8})
     found = dataset(store, windows, reverse_complement=True).__getitems__(range(8))["inputs"]
@@ -149,13 +171,9 @@ def test_training_tiles(store) -> None:
     assert ((windows["end"] - windows["start"]) == LENGTH).all()
 
 
-def test_max_unmappable_and_max_windows(store) -> None:
+def test_max_unmappable(store) -> None:
     plan = WindowPlan(stride=1000, max_unmappable=0.5)
     assert training_windows(store, plan, input_length=LENGTH, max_jitter=244)[1]["kept"] == 39
-    plan = WindowPlan(stride=1000, max_windows=5, seed=1)
-    windows, report = training_windows(store, plan, input_length=LENGTH, max_jitter=244)
-    assert (len(windows), report["dropped"]["over max_windows"]) == (5, 33)
-    assert windows["start"].is_monotonic_increasing
 
 
 def test_n_is_left_out(toy) -> None:
@@ -253,7 +271,6 @@ def test_bad_requests(toy) -> None:
         ({"stride": 0}, "`stride` must be positive"),
         ({"max_unmappable": 1.5}, "`max_unmappable` must lie in"),
         ({"negative_ratio": -1}, "`negative_ratio` must not be negative"),
-        ({"max_windows": 0}, "`max_windows` must be positive or None"),
     ],
 )
 def test_bad_plans(options, sentence) -> None:

@@ -12,6 +12,7 @@ from chromhub.finetune.train import train
 from chromhub.finetune.trainer import ChromTrainer
 from chromhub.inference.load import load_model
 from chromhub.inference.provenance import Provenance
+from chromhub.modeling import PRESETS, AtacConfig
 from safetensors.torch import load_file
 
 from .small_store import small_store
@@ -52,7 +53,7 @@ def other_data(tmp_path_factory):
 
 
 def scratch(data, **fields):
-    return Recipe(data=str(data), preset="convnext-dcnn-tiny", **{**SHORT, "epochs": 2, **fields})
+    return Recipe(data=str(data), **{"preset": "convnext-dcnn-tiny", **SHORT, "epochs": 2, **fields})
 
 
 @pytest.fixture(scope="module")
@@ -100,6 +101,45 @@ def test_a_run_from_scratch(data, tmp_path):
     rows = json.loads((tmp_path / "run" / "history.json").read_text())
     assert [row["step"] for row in rows if row["eval_loss"] is not None] == [4, 8]
     assert rows[0]["learning_rate"] == 0  # the paper's first step
+
+
+@pytest.mark.parametrize("preset", sorted(name for name in PRESETS if name.endswith("-tiny") and "xlstm" not in name))
+def test_one_word_changes_the_architecture(data, tmp_path, preset):
+    summary = run(scratch(data, preset=preset, max_steps=2), tmp_path / "run")
+    assert summary["steps"] == 2
+    assert np.isfinite(summary["eval_loss"])
+    assert load_model(tmp_path / "run").config.core_config == AtacConfig.from_preset(preset).core_config
+
+
+def test_checkpointing_saves_memory_and_nothing_else(data, tmp_path):
+    recipe = scratch(data, max_steps=3)
+    run(recipe, tmp_path / "plain")
+    run(recipe.model_copy(update={"gradient_checkpointing": True}), tmp_path / "recomputed")
+    for name, tensor in weights(tmp_path / "plain").items():
+        assert torch.allclose(tensor.float(), weights(tmp_path / "recomputed")[name].float(), atol=1e-5), name
+
+
+@pytest.mark.slow
+def test_compiled_training(data, tmp_path):
+    recipe = scratch(data, max_steps=3)
+    run(recipe, tmp_path / "plain")
+    run(recipe.model_copy(update={"compile": True}), tmp_path / "compiled")
+    assert weights(tmp_path / "compiled").keys() == weights(tmp_path / "plain").keys()  # no `_orig_mod.`
+
+
+def test_a_mappability_head_learns_from_the_store(data, tmp_path):
+    recipe = scratch(data, max_steps=2, model={"mappability_weight": 1.0})
+    with pytest.raises(ValueError, match="has no unmappable intervals; build the data with --unmappable"):
+        run(recipe, tmp_path / "refused")
+    masked = tmp_path / "masked"
+    shutil.copytree(data, masked)
+    (masked / "unmappable.tsv").write_text("chrom\tstart\tend\none\t5000\t5600\n")
+    run(recipe.model_copy(update={"data": str(masked)}), tmp_path / "run")
+    torch.manual_seed(0)
+    assert "mappability_head.linear.weight" in weights(tmp_path / "run")
+    plain = run(scratch(masked, max_steps=2), tmp_path / "plain")
+    both = json.loads((tmp_path / "run" / "history.json").read_text())[-1]["eval_loss"]
+    assert both > plain["eval_loss"]  # a squared error came on top
 
 
 def test_the_written_recipe_repeats_the_run(data, tmp_path):
