@@ -21,6 +21,9 @@ def predict(
     everything: Annotated[bool, typer.Option("--all", help="The whole genome.")] = False,
     batch_size: Annotated[int, typer.Option(help="Windows predicted at once.", min=1)] = 64,
     reverse_complement: Annotated[bool, typer.Option("--reverse-complement", help="Average both strands.")] = False,
+    bf16: Annotated[
+        bool, typer.Option("--bf16", help="Compute in bfloat16: faster, equal to about two digits.")
+    ] = False,
     device: Annotated[str | None, typer.Option(help="cpu, cuda or mps.  [default: the best there is]")] = None,
     threads: Annotated[int | None, typer.Option(help="CPU threads.", min=1)] = None,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace existing files.")] = False,
@@ -30,7 +33,12 @@ def predict(
     from ..datasets_scripts.bed import read_intervals
     from ..datasets_scripts.fasta import Fasta
     from ..datasets_scripts.store import GenomeStore
-    from ..inference.cpu import device_name, pick_device, prepare_cpu  # here, so that --help need not load torch
+    from ..inference.cpu import (
+        computing,
+        device_name,
+        pick_device,
+        prepare_cpu,
+    )  # here, so that --help need not load torch
     from ..inference.load import load_model
     from ..inference.predict import predict_to_bigwig, whole_chroms
 
@@ -47,12 +55,12 @@ def predict(
     model = load_model(run)
     model.to(where)  # pyright: ignore[reportArgumentType] - transformers' stub of `to`
     wanted = whole_chroms(source.chrom_sizes, chrom) if chrom else read_intervals(regions) if regions else None
-    with progress() as bar:
+    with computing(where, bf16=bf16), progress() as bar:
         task = bar.add_task("windows", total=None)
 
         def on_progress(done: int, total: int) -> None:
             if done == 0:  # everything has been checked
-                say(f"predicting with {run} on {device_name(where)}: {total:,} windows")
+                say(f"predicting with {run} on {device_name(where)}{', bf16' if bf16 else ''}: {total:,} windows")
             bar.update(task, completed=done, total=total)
 
         written = predict_to_bigwig(

@@ -52,6 +52,15 @@ def pick_device(name: str | None = None) -> torch.device:
     return device
 
 
+def computing(device: torch.device, *, bf16: bool) -> torch.autocast:
+    """Return the context in which models on `device` compute in bfloat16 where that is safe, or as they are.
+
+    On CPUs with bfloat16 matrix units (AMX) and on GPUs it is two to three times faster; predictions move in the third
+    digit. Weights stay float32.
+    """
+    return torch.autocast(device.type, torch.bfloat16, enabled=bf16)
+
+
 def device_name(device: torch.device) -> str:
     """Name a device for people, e.g. "cuda:0 (NVIDIA H200)" or "cpu (2 threads)"."""
     if device.type == "cuda":

@@ -57,10 +57,10 @@ def evaluate(
         progress: told how many windows are done.
 
     Returns:
-        What metrics.json holds: `part`, `data`, `intervals`, `reverse_complement`, `windows` (a report for each set),
-        `results` and `versions`. `results[track][set]` has `pooled` and `chroms[chrom]`; each of these holds, by bin
-        size as text and by scale ("log1p", "raw"), `n`, `pearson` and `mse`, None where it is not defined (one side is
-        constant). A set without a window in this part has a report but no results.
+        What metrics.json holds: `part`, `data`, `intervals`, `reverse_complement`, `bf16`, `windows` (a report for each
+        set), `results` and `versions`. `results[track][set]` has `pooled` and `chroms[chrom]`; each of these holds, by
+        bin size as text and by scale ("log1p", "raw"), `n`, `pearson` and `mse`, None where it is not defined (one side
+        is constant). A set without a window in this part has a report but no results.
 
     Raises:
         ValueError: model and store do not fit, a bin size does not fit the target, or no window is left.
@@ -103,6 +103,7 @@ def evaluate(
         },
         "intervals": [f"{c.chrom}:{start}-{end}" for c in part_intervals(store, part) for start, end in c.intervals],
         "reverse_complement": average_rc,
+        "bf16": torch.is_autocast_enabled(model.device.type),
         "windows": reports,
         "results": {
             track: {name: _results(by_chrom, i) for name, by_chrom in scores.items() if by_chrom}

@@ -40,7 +40,8 @@ def predict_batches(
     Args:
         model: in evaluation mode.
         batches: (B, L) uint8 codes each, L = `input_length`; B may differ.
-        device: where the model is moved first; None leaves it where it is.
+        device: where the model is moved first; None leaves it where it is. Within `inference.cpu.computing` with
+            `bf16`, the model computes in bfloat16.
         average_rc: predict both strands and average them in the scale of training. That is the scale of the loss and of
             the metrics: one strand that overshoots weighs no more there than one that undershoots.
 
@@ -268,8 +269,5 @@ def _chromosomes(source: GenomeStore | Fasta, wanted: Iterable[str]) -> Iterator
 
 def _predict(model: AtacForTrackPrediction, codes: np.ndarray) -> np.ndarray:
     """Return predictions of the target bins, (B, T, bins) float32 in the scale of training."""
-    crop = model.config.crop_bins
-    with torch.inference_mode():
-        inputs = torch.from_numpy(np.ascontiguousarray(codes)).to(model.device)
-        predictions = model(inputs).predictions
-    return predictions[..., crop : predictions.shape[-1] - crop].float().cpu().numpy()
+    inputs = torch.from_numpy(np.ascontiguousarray(codes))
+    return model.predict(inputs, target_only=True).cpu().numpy()

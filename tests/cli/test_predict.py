@@ -2,6 +2,7 @@
 
 import json
 
+import numpy as np
 import pytest
 from chromhub.cli import app
 from chromhub.datasets_scripts.bigwig import BigWig
@@ -49,6 +50,18 @@ def test_chromosomes_and_regions_of_a_fasta(run, tmp_path):
     (tmp_path / "r.bed").write_text("chrC\t8\t20\nchrB\t100\t101\tname\n")
     result = predict(run, "--fasta", fasta, "--regions", tmp_path / "r.bed", "-o", tmp_path / "r.bw", "--json")
     assert json.loads(result.stdout)["num_bins"] == 3 + 1
+
+
+def test_bfloat16_is_close(run, store, tmp_path):
+    signals = []
+    for name, flags in (("single", []), ("half", ["--bf16"])):
+        result = predict(run, "--data", store.path, "--chrom", "chrA", "-o", tmp_path / f"{name}.bw", *flags)
+        assert result.exit_code == 0, result.output
+        assert (", bf16: " in result.stderr) == bool(flags)
+        bigwig = BigWig(tmp_path / f"{name}.bw")
+        signals.append(bigwig.binned("chrA", size=SIZES["chrA"], bin_size=4, summary="mean"))
+    assert not np.array_equal(*signals)
+    assert np.corrcoef(*signals)[0, 1] > 0.99
 
 
 def test_bad_input_ends_in_one_sentence(run, store, tmp_path):

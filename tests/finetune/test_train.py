@@ -120,6 +120,7 @@ def test_checkpointing_saves_memory_and_nothing_else(data, tmp_path):
 
 
 @pytest.mark.slow
+@pytest.mark.filterwarnings("ignore:.*torch.jit:DeprecationWarning")  # inductor's own imports
 def test_compiled_training(data, tmp_path):
     recipe = scratch(data, max_steps=3)
     run(recipe, tmp_path / "plain")

@@ -71,7 +71,7 @@ def test_what_is_recorded(tiny_model, store):
     }
     assert metrics["windows"]["genome_wide"] == {"kind": "tile", "candidates": 12, "dropped": {"N": 1}, "kept": 11}
     assert metrics["windows"]["peaks"]["kept"] == 2
-    assert metrics["reverse_complement"] is False
+    assert (metrics["reverse_complement"], metrics["bf16"]) == (False, False)
     assert "torch" in metrics["versions"]
     assert seen == [(0, 13), (4, 13), (7, 13), (11, 13), (13, 13)]
 

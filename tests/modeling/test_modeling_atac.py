@@ -168,3 +168,13 @@ def test_one_batch_is_learnt(preset):
         optimiser.step()
         losses.append(loss.item())
     assert losses[-1] < losses[0] - 0.05
+
+
+def test_predict_is_forward_without_gradients():
+    model, inputs = small_model("dcnn-tiny", input_length=512, target_length=256), codes()
+    expected = model(inputs).predictions.detach()
+    assert torch.allclose(model.predict(inputs), expected, atol=1e-6)
+    # 256 of 512 bp, on bins of 4: 32 bins of context on each side
+    assert torch.allclose(model.predict(inputs, target_only=True), expected[..., 32:96], atol=1e-6)
+    with pytest.raises(ValueError, match="`predict` needs evaluation mode"):
+        model.train().predict(inputs)
