@@ -67,6 +67,11 @@ class AtacPreTrainedModel(PreTrainedModel):
     stem: nn.Module
     core: nn.Module
 
+    def __init__(self, config: AtacConfig) -> None:
+        super().__init__(config)
+        # plain numbers, which torch.compile can read where it cannot read a config's properties
+        self.fixed_length, self.length_multiple = config.fixed_length, config.length_multiple
+
     @torch.no_grad()
     def _init_weights(self, module: nn.Module) -> None:
         """Initialise as PyTorch does by default, which is what the reference trained from."""
@@ -132,14 +137,14 @@ class AtacPreTrainedModel(PreTrainedModel):
         """
         bases = as_one_hot(inputs, self.dtype)
         length, config = inputs.shape[-1], self.config
-        if config.fixed_length and length != config.input_length:
+        if self.fixed_length and length != config.input_length:
             raise ValueError(
                 f"`inputs` must be {config.input_length} bp long, got {length}: the core "
                 f"{config.core_config.type!r} sees its window as a whole"
             )
-        if length % config.length_multiple:
+        if length % self.length_multiple:
             raise ValueError(
-                f"`inputs` must be a multiple of {config.length_multiple} bp long (`bin_size` {config.bin_size}), "
+                f"`inputs` must be a multiple of {self.length_multiple} bp long (`bin_size` {config.bin_size}), "
                 f"got {length}"
             )
         return bases
