@@ -6,8 +6,9 @@ import torch
 from torch import nn
 
 from ..modeling.convnext_block import GlobalResponseNorm
+from ..modeling.xlstm_core import HeadLinear
 
-_DECAYING = (nn.Linear, nn.Conv1d, nn.LSTM, nn.MultiheadAttention)
+_DECAYING = (nn.Linear, nn.Conv1d, nn.LSTM, nn.MultiheadAttention, HeadLinear)
 
 
 def parameter_groups(model: nn.Module, *, weight_decay: float) -> list[dict[str, Any]]:

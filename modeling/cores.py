@@ -11,8 +11,9 @@ from .dilated_core import DilatedCore
 from .lstm_core import LstmCore
 from .stems import stem_length
 from .transformer_core import TransformerCore
+from .xlstm_core import XlstmCore
 
-Core = CnnCore | LstmCore | DilatedCore | TransformerCore
+Core = CnnCore | LstmCore | DilatedCore | TransformerCore | XlstmCore
 
 
 def build_core(config: AtacConfig) -> Core:
@@ -29,7 +30,7 @@ def build_core(config: AtacConfig) -> Core:
         return CnnCore(core, channels, num_positions=num_positions, num_bins=num_bins, bin_size=bin_size)
     if kind == "lstm":
         return LstmCore(core, channels, num_bins=num_bins, bin_size=bin_size)
-    per_bin = {"dilated": DilatedCore, "transformer": TransformerCore}
+    per_bin = {"dilated": DilatedCore, "transformer": TransformerCore, "xlstm": XlstmCore}
     if kind not in per_bin:
         raise ValueError(f"`core.type` must be one of cnn, lstm, {', '.join(per_bin)}, got {kind!r}")
     return per_bin[kind](core, channels, bin_size=bin_size)

@@ -103,7 +103,7 @@ def test_a_run_from_scratch(data, tmp_path):
     assert rows[0]["learning_rate"] == 0  # the paper's first step
 
 
-@pytest.mark.parametrize("preset", sorted(name for name in PRESETS if name.endswith("-tiny") and "xlstm" not in name))
+@pytest.mark.parametrize("preset", sorted(name for name in PRESETS if name.endswith("-tiny")))
 def test_one_word_changes_the_architecture(data, tmp_path, preset):
     summary = run(scratch(data, preset=preset, max_steps=2), tmp_path / "run")
     assert summary["steps"] == 2

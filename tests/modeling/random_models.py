@@ -5,7 +5,7 @@ import torch
 from chromhub.modeling import PRESETS, AtacConfig, AtacForTrackPrediction
 from torch import nn
 
-TINY = sorted(name for name in PRESETS if name.endswith("-tiny") and "xlstm" not in name)
+TINY = sorted(name for name in PRESETS if name.endswith("-tiny"))
 LENGTH = 512  # of the tests' windows, in bp
 # The textbook form of everything that a preset keeps as the reference has it.
 TEXTBOOK = {
@@ -17,7 +17,7 @@ TEXTBOOK = {
     ),
     "dcnn, aligned grid": ("dcnn-tiny", {"core": {"pool_left_padding": 0}}),
     "mappability head": ("lstm-tiny", {"mappability_weight": 1.0}),
-    # "xlstm, both directions": ("convnext-xlstm-tiny", {"core": {"bidirectional": True}}),
+    "xlstm, both directions": ("convnext-xlstm-tiny", {"core": {"bidirectional": True}}),
 }
 SHORT_KERNELS = {"stem": {"kernel_size": 5}, "core": {"kernel_size": 5}}  # what fits in `LENGTH` without padding
 EVERY = {name: (name, SHORT_KERNELS if name == "cnn-tiny" else {}) for name in TINY} | TEXTBOOK

@@ -38,11 +38,21 @@ def codes(batch: int = 2, length: int = 512, seed: int = 0) -> torch.Tensor:
     return torch.from_numpy(np.random.default_rng(seed).integers(0, 5, (batch, length)).astype(np.uint8))
 
 
-@pytest.mark.parametrize(
-    ("preset", "reference", "parameters"),
-    [("dcnn", "dcnn", 1_996_545), ("convnext-dcnn", "convnext_dcnn", 2_524_417)],
-)
-def test_preset_equals_the_reference(shared, preset, reference, parameters):
+PUBLISHED = {  # asap_spec a.1 to a.8, and a.10 for the text's own sizes
+    "cnn": 17_189_120,
+    "lstm": 1_342_464,
+    "dcnn": 1_996_545,
+    "convnext-cnn": 5_169_936,
+    "convnext-lstm": 1_870_592,
+    "convnext-dcnn": 2_524_417,
+    "convnext-transformer": 4_773_121,
+    "convnext-xlstm": 1_138_073,
+}
+
+
+@pytest.mark.parametrize("preset", PUBLISHED)
+def test_preset_equals_the_reference(shared, preset):
+    reference, parameters = preset.replace("-", "_"), PUBLISHED[preset]
     fixtures = shared / "fixtures"
     facts = json.loads((fixtures / "asap_parity.json").read_text())
     expected = np.load(fixtures / "asap_parity.npz")[reference]
@@ -52,7 +62,11 @@ def test_preset_equals_the_reference(shared, preset, reference, parameters):
     )
     assert not result.unexpected_keys
     assert all(key.endswith("num_batches_tracked") for key in result.missing_keys)
-    assert sum(parameter.numel() for parameter in model.parameters()) == parameters
+    assert (
+        sum(parameter.numel() for parameter in model.parameters())
+        == parameters
+        == facts["models"][reference]["parameters"]
+    )
     inputs = DnaFeatureExtractor()(facts["sequences"])["inputs"]
     with torch.no_grad():
         single = model(inputs).predictions[:, 0].numpy()
@@ -61,7 +75,7 @@ def test_preset_equals_the_reference(shared, preset, reference, parameters):
     assert np.abs(single - expected).max() < 1e-4
 
 
-@pytest.mark.parametrize(("preset", "parameters"), [("convnext-dcnn", 2_524_417), ("dcnn", 1_996_545)])
+@pytest.mark.parametrize(("preset", "parameters"), [*PUBLISHED.items(), ("lstm-paper", 5_830_656)])
 def test_parameter_totals(preset, parameters):
     with torch.device("meta"):
         model = AtacForTrackPrediction(AtacConfig.from_preset(preset))
