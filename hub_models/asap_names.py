@@ -42,6 +42,31 @@ _ATTENTION = [
     (r"\.norm1\.", ".attention_norm."),
     (r"\.norm2\.", ".feedforward_norm."),
 ]
+# The input gate of the package's sLSTM is called `fgate`, its forget gate `igate`.
+_XLSTM = [
+    (r"^core\.blocks\.(\d+)\.(?:xlstm\.)?", r"core.stack.blocks.\1."),
+    (r"^core\.post_blocks_norm\.", "core.stack.norm."),
+    (r"(^core\.stack\.blocks\.\d+)\.fgate\.", r"\1.input_gate."),
+    (r"(^core\.stack\.blocks\.\d+)\.igate\.", r"\1.forget_gate."),
+    (r"\.zgate\.", ".cell_gate."),
+    (r"\.ogate\.", ".output_gate."),
+    (r"\.mlstm_cell\.igate\.", ".input_gate."),
+    (r"\.mlstm_cell\.fgate\.", ".forget_gate."),
+    (r"\.(?:mlstm_cell\.outnorm|group_norm)\.", ".head_norm."),
+    (r"\.slstm_cell\._recurrent_kernel_$", ".recurrent"),
+    (r"\.slstm_cell\._bias_$", ".bias"),
+    (r"\.xlstm_norm\.", ".norm."),
+    (r"\.conv1d\.conv\.", ".conv."),
+    (r"\.learnable_skip$", ".skip"),
+    (r"\.q_proj\.", ".query."),
+    (r"\.k_proj\.", ".key."),
+    (r"\.v_proj\.", ".value."),
+    (r"\.ffn_norm\.", ".feedforward_norm."),
+    (r"\.ffn\.proj_up\.", ".feedforward_in."),
+    (r"\.ffn\.proj_down\.", ".feedforward_out."),
+    (r"\.proj_up\.", ".up."),
+    (r"\.proj_down\.", ".down."),
+]
 _MAPPABILITY = [(r"^unmap_predictor\.out\.", "mappability_head.linear.")]
 # Replacements by preset, made one after the other.
 RENAMED: dict[str, list[tuple[str, str]]] = {
@@ -67,6 +92,7 @@ RENAMED: dict[str, list[tuple[str, str]]] = {
     "convnext-lstm": [(r"^conv1\.", "stem."), *_LSTM, *_CONVNEXT],
     "convnext-dcnn": [*_DILATED, *_CONVNEXT],
     "convnext-transformer": [*_TOWER, *_ATTENTION, *_CONVNEXT],
+    "convnext-xlstm": [*_TOWER, *_XLSTM, *_CONVNEXT],
 }
 # One tensor that no other of the architectures has.
 _SIGNATURES = {

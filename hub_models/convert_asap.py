@@ -97,6 +97,8 @@ def convert_state(state: Mapping[str, Tensor], architecture: str | None = None) 
 def trained_numbers(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
     """Return what a state dict holds but for constants that are computed anew, floats as float32.
 
+    An sLSTM that was trained on a GPU is laid out as the one of a CPU, see `_on_cpu`.
+
     Raises:
         ValueError: such a constant has another value than the architecture's.
     """
@@ -111,7 +113,24 @@ def trained_numbers(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
                 raise ValueError(f"{name} must be lower triangular; it is another mask")
         else:
             numbers[name] = value.float() if value.is_floating_point() else value
+    for kernel in [name for name in numbers if name.endswith(".slstm_cell._recurrent_kernel_")]:
+        bias = f"{kernel.removesuffix('_recurrent_kernel_')}_bias_"
+        if bias in numbers and numbers[kernel].dim() == 3 and numbers[kernel].shape[2] > numbers[kernel].shape[1]:
+            numbers[kernel], numbers[bias] = _on_cpu(numbers[kernel], numbers[bias])
     return numbers
+
+
+def _on_cpu(kernel: Tensor, bias: Tensor) -> tuple[Tensor, Tensor]:
+    """Lay an sLSTM's numbers out as the package xlstm (2.0.6) does on a CPU.
+
+    Args:
+        kernel: (H, D, 4D), as its CUDA code stores it; the CPU's is (H, 4D, D).
+        bias: (H * 4 * D,), heads before gates; the CPU's has gates before heads.
+    """
+    heads, width = kernel.shape[0], kernel.shape[1]
+    if bias.numel() != heads * kernel.shape[2]:
+        raise ValueError(f"the sLSTM's bias must hold {heads * kernel.shape[2]} numbers, got {bias.numel()}")
+    return kernel.transpose(1, 2).contiguous(), bias.view(heads, -1, width).transpose(0, 1).reshape(-1)
 
 
 def check_tensors(model: AtacPreTrainedModel, state: Mapping[str, Tensor], architecture: str) -> int:
