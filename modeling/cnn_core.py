@@ -57,8 +57,8 @@ class CnnCore(nn.Module):
             bp_per_position *= pool_size
         if num_positions < 1:
             raise ValueError(
-                "`input_length` is too short for this CNN core: nothing is left of the window after its convolutions and "
-                "pooling; use smaller `core.kernel_size` or `core.pool_sizes`"
+                "`input_length` is too short for this CNN core: nothing is left of the window after its convolutions "
+                "and pooling; use smaller `core.kernel_size` or `core.pool_sizes`"
             )
         if self.whole_window:
             width *= num_positions
