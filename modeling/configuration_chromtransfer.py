@@ -1,4 +1,4 @@
-"""Configuration of ChromTransfer (Salvatore et al. 2023, Bioinformatics Advances), from anderssonlab/ChromTransfer."""
+"""Configuration of ChromTransfer (Salvatore et al. 2023, doi 10.1093/nargab/lqad026), from anderssonlab/ChromTransfer."""
 
 from typing import Any
 
@@ -51,6 +51,7 @@ class ChromTransferConfig(PreTrainedConfig):
     """
 
     model_type = "chromhub-chromtransfer"
+    keys_to_ignore_at_inference = ["last_hidden_state", "pooler_output"]  # noqa: RUF012 - a Trainer would keep them all
 
     input_length: int = 600
     stem_filters: int = 64

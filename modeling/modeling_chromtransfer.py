@@ -1,4 +1,4 @@
-"""ChromTransfer: from DNA to the probability of open chromatin (Salvatore et al. 2023, Bioinformatics Advances).
+"""ChromTransfer: from DNA to the probability of open chromatin (Salvatore et al. 2023, doi 10.1093/nargab/lqad026).
 
 The layers are those of the authors' published models (anderssonlab/ChromTransfer, Keras): every convolution keeps the
 length, nothing is dilated, strided or pooled before the mean over the sequence, and the order is convolution, ReLU,
@@ -45,6 +45,7 @@ class ConvUnit(nn.Module):
 
     def __init__(self, in_channels: int, channels: int, kernel_size: int, config: ChromTransferConfig) -> None:
         super().__init__()
+        self.kernel_size = kernel_size
         self.conv = nn.Conv1d(in_channels, channels, kernel_size, padding=kernel_size // 2)
         self.activation = nn.ReLU()
         self.norm = nn.BatchNorm1d(channels, eps=config.bn_eps, momentum=config.bn_momentum)
@@ -52,7 +53,7 @@ class ConvUnit(nn.Module):
 
     def forward(self, hidden: Tensor, mask: Tensor | None = None) -> Tensor:
         """Map (B, C_in, L) to (B, C, L), 0 where `mask` (B, 1, L) is."""
-        hidden = keep_length(self.conv, hidden)
+        hidden = keep_length(self.conv(hidden), self.kernel_size)
         hidden = self.dropout(self.norm(self.activation(hidden)))
         return hidden if mask is None else hidden * mask
 
@@ -106,12 +107,12 @@ class ClassificationHead(nn.Module):
         return self.output(pooled)
 
 
-def keep_length(conv: nn.Conv1d, hidden: Tensor) -> Tensor:
-    """Convolve (B, C_in, L) to (B, C, L); `conv` has k // 2 zeros on each side.
+def keep_length(hidden: Tensor, kernel_size: int) -> Tensor:
+    """Cut what a convolution with k // 2 zeros on each side made of (B, C, L) to L positions.
 
     Keras puts (k - 1) // 2 zeros left, one less than that where k is even: the first of L + 1 positions goes.
     """
-    return conv(hidden)[..., 1 - conv.kernel_size[0] % 2 :]
+    return hidden[..., 1 - kernel_size % 2 :]
 
 
 def padding_mask(one_hot: Tensor) -> Tensor:
@@ -194,7 +195,8 @@ class ChromTransferModel(ChromTransferPreTrainedModel):
         hidden = self.entry2(torch.cat(outputs, 1), mask)
         for block in self.tower2:
             hidden = block(hidden, mask)
-        hidden = self.last_activation(keep_length(self.last_conv, self.final(hidden, mask)))  # (B, C, L)
+        hidden = keep_length(self.last_conv(self.final(hidden, mask)), self.config.last_kernel)
+        hidden = self.last_activation(hidden)  # (B, C, L)
         # of Ns alone the masked mean is 0
         pooled = hidden.mean(-1) if mask is None else (hidden * mask).sum(-1) / mask.sum(-1).clamp(min=1)
         output = ChromTransferModelOutput(last_hidden_state=hidden, pooler_output=pooled)

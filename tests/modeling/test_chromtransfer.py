@@ -15,6 +15,7 @@ from chromhub.modeling.classification import classification_loss
 from chromhub.modeling.modeling_chromtransfer import padding_mask
 from chromhub.modeling.one_hot import one_hot
 from huggingface_hub.errors import StrictDataclassError
+from peft import LoraConfig, get_peft_model
 from torch import nn
 from transformers import AutoConfig, AutoFeatureExtractor, AutoModel, AutoModelForSequenceClassification
 
@@ -310,6 +311,23 @@ def test_another_head_on_a_trained_body(tmp_path):
         assert torch.equal(tuned.eval().chromtransfer(codes()).pooler_output, model(codes()).pooler_output)
     # Glorot uniform of Linear(9, 2): at most sqrt(6 / 11)
     assert 0 < tuned.head.output.weight.abs().max() <= (6 / 11) ** 0.5
+
+
+def test_adapters_fit_even_kernels():
+    model, inputs = small_model(), codes()
+    names = {name.rpartition(".")[2] for name, module in model.named_modules() if isinstance(module, nn.Conv1d)}
+    with torch.no_grad():
+        before = model(inputs).logits
+        adapted = get_peft_model(model, LoraConfig(r=2, target_modules=sorted(names), init_lora_weights=False)).eval()
+        after = adapted(inputs=inputs).logits
+        merged = adapted.merge_and_unload()(inputs).logits
+    assert (after - before).abs().max() > 1e-3
+    assert torch.allclose(merged, after, rtol=1e-4, atol=1e-4)
+
+
+def test_a_trainer_keeps_logits_alone():
+    kept = set(small_model()(codes()).keys()) - set(ChromTransferConfig().keys_to_ignore_at_inference)
+    assert kept == {"logits"}
 
 
 def test_presets_are_named():
