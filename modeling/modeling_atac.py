@@ -62,7 +62,14 @@ class AtacPreTrainedModel(PreTrainedModel):
     input_modalities = "sequence"
     accepts_loss_kwargs = False  # the loss is a mean: gradient accumulation must divide it
     supports_gradient_checkpointing = True
-    _no_split_modules = ["DilatedBlock", "ConvNextBlock", "ResidualConvUnit", "TransformerLayer"]  # noqa: RUF012
+    _no_split_modules = [  # noqa: RUF012
+        "DilatedBlock",
+        "ConvNextBlock",
+        "ResidualConvUnit",
+        "TransformerLayer",
+        "MlstmBlock",
+        "SlstmBlock",
+    ]
     _can_compile_fullgraph = True
     stem: nn.Module
     core: nn.Module

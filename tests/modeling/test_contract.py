@@ -30,7 +30,7 @@ def test_codes_and_one_hot_agree_and_batch_size_is_irrelevant(name):
         alone = torch.cat([model(inputs[i : i + 1]).predictions for i in range(3)])
     assert together.shape == (3, 2, LENGTH // 4)
     assert torch.equal(together, as_one_hot)
-    assert torch.allclose(together, alone, atol=1e-5)
+    assert torch.allclose(together, alone, atol=2e-5)
     assert together.std() > 0.01  # no flat answer that would hide everything below
 
 
@@ -122,13 +122,13 @@ def test_lora_starts_as_nothing_and_merges_exactly(name):
     before = model(random_codes()).predictions.detach()
     adapted = get_peft_model(model, LoraConfig(r=2, target_modules=targets, modules_to_save=head_modules(model))).eval()
     # to rounding: the base runs on the fast path and the adapted model cannot
-    assert torch.allclose(adapted(inputs=random_codes()).predictions, before, atol=1e-5)
+    assert torch.allclose(adapted(inputs=random_codes()).predictions, before, atol=2e-5)
     for key, parameter in adapted.named_parameters():
         if "lora_B" in key:
             torch.nn.init.normal_(parameter, std=0.05)
     unmerged = adapted(inputs=random_codes()).predictions.detach()
     assert (unmerged - before).abs().max() > 1e-3
-    assert torch.allclose(adapted.merge_and_unload()(random_codes()).predictions, unmerged, atol=1e-5)
+    assert torch.allclose(adapted.merge_and_unload()(random_codes()).predictions, unmerged, atol=2e-5)
 
 
 class Windows(torch.utils.data.Dataset):
@@ -176,7 +176,7 @@ def test_compiled_equals_eager(name):
     model = random_model(name)
     with torch.no_grad():
         compiled = torch.compile(model)(random_codes()).predictions
-        assert torch.allclose(compiled, model(random_codes()).predictions, atol=1e-5)
+        assert torch.allclose(compiled, model(random_codes()).predictions, atol=2e-5)
 
 
 def test_meta_device():
