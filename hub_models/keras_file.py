@@ -16,6 +16,7 @@ import numpy as np
 
 HDF5_SIGNATURE = b"\x89HDF\r\n\x1a\n"
 MODELS = ("Model", "Functional", "Sequential")
+_MOST_NUMBERS = 10_000_000  # of one array; ChromTransfer's largest has 65,536
 # What a layer of each class holds.
 _ARRAYS = {
     "Conv1D": {"kernel", "bias"},
@@ -132,6 +133,8 @@ def _arrays(group: Any) -> dict[str, dict[str, np.ndarray]]:
     """Return the arrays of a layer's group, {scope: {array: values}}; a nested model has one scope a layer."""
     scopes: dict[str, dict[str, np.ndarray]] = {}
     for name in _names(group, "weight_names"):
+        if group[name].size > _MOST_NUMBERS:
+            raise ValueError(f"{name} holds {group[name].size:,} numbers")
         scope, _, leaf = name.rpartition("/")
         scopes.setdefault(scope.rpartition("/")[2], {})[leaf.partition(":")[0]] = group[name][()]
     return scopes

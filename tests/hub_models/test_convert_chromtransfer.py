@@ -159,6 +159,14 @@ def test_a_damaged_file_is_refused(tmp_path):
     (tmp_path / "cut.h5").write_bytes(whole[: len(whole) // 2])
     with pytest.raises(ValueError, match=r"cut\.h5 is no Keras HDF5 file, or it is cut off or damaged"):
         convert(tmp_path / "cut.h5", tmp_path / "ours")
+    with h5py.File(tmp_path / "huge.h5", "w") as file:  # a few bytes that claim to be terabytes
+        file.attrs["model_config"] = "{}"
+        layer = file.create_group("model_weights/dense")
+        file["model_weights"].attrs["layer_names"] = [b"dense"]
+        layer.attrs["weight_names"] = [b"dense/kernel:0"]
+        layer.create_dataset("dense/kernel:0", shape=(10**12,), dtype="f4", chunks=(1024,))
+    with pytest.raises(ValueError, match="dense/kernel:0 holds 1,000,000,000,000 numbers"):
+        convert(tmp_path / "huge.h5", tmp_path / "ours")
     with h5py.File(source, "a") as file:
         del file.attrs["model_config"]
     with pytest.raises(ValueError, match=r"write one with model\.save, not model\.save_weights"):
