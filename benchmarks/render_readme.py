@@ -78,6 +78,18 @@ def windows() -> str:
     return table([result["windows"], "ratio", "range"], rows)
 
 
+def presets() -> str:
+    """Test Pearson of every preset at one budget on yeast."""
+    results = read("presets_yeast")
+    rows = [
+        [name, f"{run['parameters']:,}", *(number(run["test_pearson_log1p"].get(size)) for size in BIN_SIZES)]
+        for name, run in results.items()
+    ]
+    steps = {(run["steps"], run["windows"]) for run in results.values()}
+    title = "; ".join(f"{num_steps} steps, {num_windows:,} windows" for num_steps, num_windows in sorted(steps))
+    return table([title, "parameters", *(f"{size} bp" for size in BIN_SIZES)], rows)
+
+
 def tree() -> str:
     """Every source file with the first sentence of its docstring; a file imports only files above it."""
     lines = []
@@ -103,7 +115,7 @@ def summary(tree: ast.Module) -> str:
     return (ast.get_docstring(tree) or "").split("\n\n")[0].replace("\n", " ")
 
 
-TABLES = {"real-data": real_data, "train-step": train_step, "windows": windows, "tree": tree}
+TABLES = {"real-data": real_data, "train-step": train_step, "windows": windows, "presets": presets, "tree": tree}
 
 
 def render(text: str) -> str:
