@@ -90,6 +90,30 @@ def presets() -> str:
     return table([title, "parameters", *(f"{size} bp" for size in BIN_SIZES)], rows)
 
 
+def architectures() -> str:
+    """Size, cost and reach of every preset."""
+    results = read("architectures")
+    rows = []
+    for name, found in results.items():
+        if name.endswith("-small"):
+            continue
+        small = results.get(f"{name}-small")
+        local = found["local_reach"]["in_words"]
+        rows.append(
+            [
+                name,
+                f"{found['parameters']:,}",
+                f"{found['flops'] / 1e9:.2f}",
+                found["reach"]["in_words"],
+                "-" if local == found["reach"]["in_words"] else local,
+                found["lengths"],
+                f"{small['parameters']:,}; {small['flops'] / 1e9:.2f}" if small else "-",
+            ]
+        )
+    header = ["preset", "parameters", "GFLOP a window", "a bin sees", "without GRN or the final mean", "input lengths"]
+    return table([*header, "-small: parameters; GFLOP"], rows)
+
+
 def tree() -> str:
     """Every source file with the first sentence of its docstring; a file imports only files above it."""
     lines = []

@@ -1,3 +1,6 @@
+import json
+from pathlib import Path
+
 import pytest
 import torch
 from chromhub.inference.architecture import Reach, count_flops, describe, measure_reach
@@ -199,3 +202,15 @@ def test_hub(hub, tmp_path, tiny_model):
     assert describe("org/tiny").genome == "sacCer3"
     with pytest.raises(OSError, match="org/missing"):
         describe("org/missing")
+
+
+def test_committed_results_are_what_is_counted():
+    """benchmarks/architectures.py wrote them; the README's table is made of them."""
+    results = json.loads((Path(__file__).parents[2] / "benchmarks" / "results" / "architectures.json").read_text())
+    assert set(results) >= {name for name in PRESETS if not name.endswith("-tiny")}
+    for name, found in results.items():
+        if name in PRESETS:
+            with torch.device("meta"):
+                model = AtacForTrackPrediction(AtacConfig.from_preset(name))
+            assert found["parameters"] == sum(parameter.numel() for parameter in model.parameters()), name
+            assert found["flops"] == count_flops(model, 2048), name
