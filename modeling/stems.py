@@ -6,6 +6,7 @@ from transformers.modeling_layers import GradientCheckpointingLayer
 
 from .architecture_parts import StemConfig
 from .convnext_block import ConvNextBlock
+from .fused_dilated import fast_unit, fast_unit_applies
 
 
 class ZeroScaleBatchNorm(nn.BatchNorm1d):
@@ -32,7 +33,9 @@ class ConvUnit(nn.Module):
         self.norm = (ZeroScaleBatchNorm if zero_scale else nn.BatchNorm1d)(channels)
 
     def forward(self, hidden: Tensor) -> Tensor:
-        """Map (B, C_in, L) to (B, C, L)."""
+        """Map (B, C_in, L) to (B, C, L), on a CPU by the fast path."""
+        if fast_unit_applies(self, hidden):
+            return fast_unit(self, hidden)
         hidden = self.activation(hidden)
         return self.norm(self.conv(F.pad(hidden, (0, self.right_padding)) if self.right_padding else hidden))
 

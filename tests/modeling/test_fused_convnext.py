@@ -6,15 +6,27 @@ from chromhub.modeling.convnext_block import ConvNextBlock
 from chromhub.modeling.fused_convnext import fusible
 from peft import LoraConfig, inject_adapter_in_model
 
+BLOCKS = [
+    pytest.param(4, 16, 15, False, id="dense"),
+    pytest.param(4, 16, 26, False, id="dense, even kernel"),
+    pytest.param(16, 16, 7, True, id="depthwise"),
+    pytest.param(16, 16, 8, True, id="depthwise, even kernel"),
+    pytest.param(8, 16, 15, True, id="depthwise, twice the channels"),
+]
 
-@pytest.fixture
-def block() -> ConvNextBlock:
+
+def make_block(in_channels: int, channels: int, kernel_size: int, depthwise: bool) -> ConvNextBlock:
     torch.manual_seed(0)
-    block = ConvNextBlock(4, 16, kernel_size=15)
+    block = ConvNextBlock(in_channels, channels, kernel_size=kernel_size, depthwise=depthwise)
     torch.nn.init.normal_(block.grn.gamma, std=0.5)
     torch.nn.init.normal_(block.grn.beta, std=0.1)
     torch.nn.init.uniform_(block.norm.weight, 0.5, 1.5)
     return block
+
+
+@pytest.fixture
+def block() -> ConvNextBlock:
+    return make_block(4, 16, 15, depthwise=False)
 
 
 def one_hot_dna(batch: int = 3, length: int = 200) -> torch.Tensor:
@@ -24,9 +36,11 @@ def one_hot_dna(batch: int = 3, length: int = 200) -> torch.Tensor:
 
 def outputs_and_gradients(block, forward, inputs, weights):
     block.zero_grad()
+    inputs = inputs.detach().requires_grad_(inputs.requires_grad)
     outputs = forward(inputs)
     (outputs.float() * weights).sum().backward()
-    return outputs.detach().float(), {name: parameter.grad.clone() for name, parameter in block.named_parameters()}
+    gradients = {name: parameter.grad.clone() for name, parameter in block.named_parameters()}
+    return outputs.detach().float(), gradients | ({"inputs": inputs.grad} if inputs.requires_grad else {})
 
 
 def relative(ours: torch.Tensor, theirs: torch.Tensor) -> float:
@@ -34,10 +48,13 @@ def relative(ours: torch.Tensor, theirs: torch.Tensor) -> float:
 
 
 @pytest.mark.parametrize(("bfloat16", "tolerance"), [(False, 2e-6), (True, 0.06)])
-def test_equals_the_plain_block(block, bfloat16, tolerance):
-    inputs, weights = one_hot_dna(), torch.randn(3, 16, 200)
-    assert fusible(block, inputs)
+@pytest.mark.parametrize(("in_channels", "channels", "kernel_size", "depthwise"), BLOCKS)
+def test_equals_the_plain_block(in_channels, channels, kernel_size, depthwise, bfloat16, tolerance):
+    block = make_block(in_channels, channels, kernel_size, depthwise)
+    inputs = torch.randn(3, in_channels, 200, requires_grad=True) if depthwise else one_hot_dna()
+    weights = torch.randn(3, channels, 200)
     with torch.autocast("cpu", torch.bfloat16, enabled=bfloat16):
+        assert fusible(block, inputs)
         plain, plain_gradients = outputs_and_gradients(block, block.plain_forward, inputs, weights)
         fused, fused_gradients = outputs_and_gradients(block, block.forward, inputs, weights)
     assert relative(fused, plain) < tolerance / 2
