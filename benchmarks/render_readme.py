@@ -139,7 +139,14 @@ def summary(tree: ast.Module) -> str:
     return (ast.get_docstring(tree) or "").split("\n\n")[0].replace("\n", " ")
 
 
-TABLES = {"real-data": real_data, "train-step": train_step, "windows": windows, "presets": presets, "tree": tree}
+TABLES = {
+    "real-data": real_data,
+    "train-step": train_step,
+    "windows": windows,
+    "architectures": architectures,
+    "presets": presets,
+    "tree": tree,
+}
 
 
 def render(text: str) -> str:

@@ -4,10 +4,11 @@
     python benchmarks/zoo.py [--quick] [--preset NAME ...] [--batch-size 64] [--rounds 5] [--json]
 
 First outputs and gradients are shown equal (dropout off). Then forward passes and training steps (loss, backward,
-AdamW) are timed: the reference as shipped; the reference with the allocator setting of our commands (`prepare_cpu`), which is
-the comparison like for like; and ours. Each runs in a process of its own, since that setting is a process's; one at a
-time, in turn, round by round. A ratio is reference / ours of the same round; the median over rounds is printed with its
-range. The reference computes in float32, as it ships; its xLSTM needs CUDA, so here its layers' plain backend runs.
+AdamW) are timed: the reference as shipped; the reference with the allocator setting of our commands (`prepare_cpu`),
+which is the comparison like for like; and ours. Each runs in a process of its own, since that setting is a process's;
+one at a time, in turn, round by round. A ratio is reference / ours of the same round; the median over rounds is printed
+with its range. The reference computes in float32, as it ships; its xLSTM needs CUDA, so here its layers' plain backend
+runs.
 
 `--quick` takes three rounds, batch 16, and batch 64 for convnext-dcnn. Presets without a counterpart in the reference
 (conv-transformer, conv-xlstm, the sizes) have nothing to be compared with.

@@ -1,4 +1,4 @@
-"""Configuration of ChromTransfer (Salvatore et al. 2023, doi 10.1093/nargab/lqad026), from anderssonlab/ChromTransfer."""
+"""Configuration of ChromTransfer (Salvatore et al. 2023, doi 10.1093/nargab/lqad026)."""
 
 from typing import Any
 
