@@ -38,7 +38,7 @@ def fast_path_allowed(module: nn.Module, inputs: Tensor, kinds: dict[str, Any]) 
         inputs.device.type == "cpu"
         and type(inputs) in (Tensor, nn.Parameter)
         and not _plain.get()
-        and all(type(getattr(module, name)) is kind for name, kind in kinds.items())
+        and is_plain(module, kinds)
         and (torch.get_autocast_dtype("cpu") is torch.bfloat16 if autocast else inputs.dtype is torch.float32)
         and all(parameter.dtype is torch.float32 for parameter in module.parameters())
         and not any(is_hooked(inner) for inner in module.modules())
@@ -46,6 +46,11 @@ def fast_path_allowed(module: nn.Module, inputs: Tensor, kinds: dict[str, Any]) 
         and not torch.jit.is_tracing()  # pyright: ignore[reportPrivateImportUsage]
         and not torch._C._are_functorch_transforms_active()
     )
+
+
+def is_plain(module: nn.Module, kinds: dict[str, Any]) -> bool:
+    """Tell whether each named submodule has its type exactly."""
+    return all(type(getattr(module, name)) is kind for name, kind in kinds.items())
 
 
 def is_hooked(module: nn.Module) -> bool:

@@ -27,6 +27,7 @@ from transformers.utils.generic import ModelOutput
 from .configuration_atac import AtacConfig
 from .convnext_block import GlobalResponseNorm
 from .cores import build_core
+from .fast_evaluation import fast_prediction
 from .losses import poisson_nll
 from .mappability import MappabilityHead, called_bases
 from .one_hot import as_one_hot
@@ -239,7 +240,11 @@ class AtacForTrackPrediction(AtacPreTrainedModel):
         """
         if self.training:
             raise ValueError("`predict` needs evaluation mode; call model.eval() first")
-        predictions = self(inputs.to(self.device)).predictions.float()
+        inputs = inputs.to(self.device)
+        fast = fast_prediction(self, inputs, target_only=target_only)
+        if fast is not None:
+            return fast
+        predictions = self(inputs).predictions.float()
         crop = self.config.crop_bins if target_only else 0
         return predictions[..., crop : predictions.shape[-1] - crop]
 

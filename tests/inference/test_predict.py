@@ -61,7 +61,7 @@ def test_batches_are_the_central_targets_in_the_scale_of_training(tiny_model):
     with torch.no_grad():
         whole = tiny_model(torch.from_numpy(codes)).predictions.numpy()
     assert predictions.shape == (3, 1, 256)
-    np.testing.assert_array_equal(predictions, whole[..., 128:384])
+    np.testing.assert_allclose(predictions, whole[..., 128:384], rtol=1e-5)  # `predict` has its own way on a CPU
 
 
 def test_both_strands_average_in_the_scale_of_training(tiny_model):
