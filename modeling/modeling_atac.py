@@ -17,13 +17,12 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
 from torch.utils.checkpoint import checkpoint
 from transformers import PreTrainedModel
 from transformers import initialization as init
-from transformers.modeling_outputs import SequenceClassifierOutput
 from transformers.utils.generic import ModelOutput
 
+from .classification import SequenceClassifierOutput, classification_loss, label_probabilities
 from .configuration_atac import AtacConfig
 from .convnext_block import GlobalResponseNorm
 from .cores import build_core
@@ -284,25 +283,25 @@ class AtacForSequenceClassification(AtacPreTrainedModel):
 
         Args:
             inputs: (B, L) base codes or (B, 4, L) one-hot, as in `AtacForTrackPrediction`.
-            labels: with one label, or `config.problem_type` "multi_label_classification", 0 or 1 of shape (B,) or
-                (B, num_labels) (binary cross-entropy); else the class (B,) (cross-entropy).
+            labels: as in `classification_loss`.
             return_dict: False returns a tuple.
 
         Returns:
-            `loss` and `logits` (B, num_labels).
+            `SequenceClassifierOutput`.
 
         Raises:
-            ValueError: `inputs` has another shape, or a length that the model cannot read.
+            ValueError: `inputs` has another shape, or a length that the model cannot read; `labels` another shape.
         """
-        logits = self.classifier(self.features(inputs)[1].mean(-1))
-        loss = None
-        if labels is not None:
-            if self.num_labels == 1 or self.config.problem_type == "multi_label_classification":
-                loss = F.binary_cross_entropy_with_logits(logits.float(), labels.float().view_as(logits))
-            else:
-                loss = F.cross_entropy(logits.float(), labels.long())
-        output = SequenceClassifierOutput(loss=loss, logits=logits)  # pyright: ignore[reportArgumentType]
+        features = self.features(inputs)[1]
+        pooled = features.mean(-1)
+        logits = self.classifier(pooled)
+        loss = None if labels is None else classification_loss(logits, labels, self.config)
+        output = SequenceClassifierOutput(loss=loss, logits=logits, last_hidden_state=features, pooler_output=pooled)
         return output.to_tuple() if return_dict is False else output
+
+    def probabilities(self, logits: Tensor) -> Tensor:
+        """Turn logits (B, num_labels) into probabilities, which sum to 1 where labels exclude one another."""
+        return label_probabilities(logits, self.config)
 
 
 __all__ = [

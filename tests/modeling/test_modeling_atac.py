@@ -6,7 +6,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from chromhub.modeling import AtacConfig, AtacForTrackPrediction, DnaFeatureExtractor, TensorModel
+from chromhub.modeling import (
+    AtacConfig,
+    AtacForSequenceClassification,
+    AtacForTrackPrediction,
+    DnaFeatureExtractor,
+    TensorModel,
+)
 from chromhub.modeling import lora_targets as lora_target_names
 from chromhub.modeling.one_hot import one_hot
 from transformers import AutoModel
@@ -192,3 +198,13 @@ def test_predict_is_forward_without_gradients():
     assert torch.allclose(model.predict(inputs, target_only=True), expected[..., 32:96], atol=1e-6)
     with pytest.raises(ValueError, match="`predict` needs evaluation mode"):
         model.train().predict(inputs)
+
+
+def test_classifier_with_one_label_is_a_yes_or_no():
+    model = AtacForSequenceClassification(AtacConfig.from_preset("dcnn-tiny", num_labels=1)).eval()
+    output = model(codes(), labels=torch.tensor([1, 0]))
+    # -log p of the first, -log(1 - p) of the second
+    rates = model.probabilities(output.logits.detach())[:, 0]
+    assert output.loss.item() == pytest.approx(-(rates[0].log() + (1 - rates[1]).log()).item() / 2, rel=1e-5)
+    with pytest.raises(ValueError, match=r"`labels` must have shape \(2, 1\), got \(3,\)"):
+        model(codes(), labels=torch.tensor([1, 0, 1]))
