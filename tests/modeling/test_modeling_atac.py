@@ -206,5 +206,5 @@ def test_classifier_with_one_label_is_a_yes_or_no():
     # -log p of the first, -log(1 - p) of the second
     rates = model.probabilities(output.logits.detach())[:, 0]
     assert output.loss.item() == pytest.approx(-(rates[0].log() + (1 - rates[1]).log()).item() / 2, rel=1e-5)
-    with pytest.raises(ValueError, match=r"`labels` must have shape \(2, 1\), got \(3,\)"):
+    with pytest.raises(ValueError, match=r"`labels` must have shape \(2, 1\), got \(3, 1\)"):
         model(codes(), labels=torch.tensor([1, 0, 1]))
