@@ -5,6 +5,7 @@ from torch import Tensor, nn
 from .architecture_parts import CnnCoreConfig
 from .convnext_block import ConvNextBlock
 from .dropout import FastDropout
+from .fast_pool import max_pool
 from .stems import ConvReluUnit
 
 
@@ -19,7 +20,9 @@ class PooledLayer(nn.Module):
 
     def forward(self, hidden: Tensor) -> Tensor:
         """Map (B, C_in, P) to (B, C, P / pool_size), a rest that fills no pool left out."""
-        return self.dropout(self.pool(self.layer(hidden)))
+        hidden = self.layer(hidden)
+        pooled = max_pool(self.pool, hidden) if isinstance(self.pool, nn.MaxPool1d) else self.pool(hidden)
+        return self.dropout(pooled)
 
 
 class CnnCore(nn.Module):

@@ -5,6 +5,7 @@ from torch import Tensor, nn
 
 from .architecture_parts import LstmCoreConfig
 from .dropout import FastDropout
+from .fast_pool import max_pool
 
 
 class LstmCore(nn.Module):
@@ -33,7 +34,7 @@ class LstmCore(nn.Module):
 
     def forward(self, hidden: Tensor) -> Tensor:
         """Map (B, C, L) to (B, F, P)."""
-        hidden = self.pool_dropout(self.pool(hidden)).transpose(1, 2)  # (B, P, C)
+        hidden = self.pool_dropout(max_pool(self.pool, hidden)).transpose(1, 2)  # (B, P, C)
         if not self.last_step:
             hidden = self.lstm(hidden)[0]
         elif _single_direction_is_cheaper(self.lstm, hidden):

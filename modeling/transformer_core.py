@@ -7,6 +7,7 @@ from transformers.modeling_layers import GradientCheckpointingLayer
 
 from .architecture_parts import TransformerCoreConfig
 from .dropout import FastDropout
+from .fast_pool import max_pool
 from .tower import build_tower
 
 
@@ -92,7 +93,7 @@ class TransformerCore(nn.Module):
 
     def forward(self, hidden: Tensor) -> Tensor:
         """Map (B, C, L) to (B, C, N)."""
-        hidden = self.tower(self.pool(hidden)).transpose(1, 2)  # (B, P, C)
+        hidden = self.tower(max_pool(self.pool, hidden)).transpose(1, 2)  # (B, P, C)
         for layer in self.layers:
             hidden = layer(hidden)
         return self.bin_pool(hidden.transpose(1, 2))

@@ -16,6 +16,7 @@ from transformers import initialization as init
 from transformers.modeling_layers import GradientCheckpointingLayer
 
 from .architecture_parts import XlstmCoreConfig
+from .fast_pool import max_pool
 from .mlstm import chunkwise_mlstm
 from .slstm import slstm
 from .tower import build_tower
@@ -246,7 +247,7 @@ class XlstmCore(nn.Module):
 
     def forward(self, hidden: Tensor) -> Tensor:
         """Map (B, C, L) to (B, C, N)."""
-        return self.bin_pool(self.stack(self.tower(self.pool(hidden))))
+        return self.bin_pool(self.stack(self.tower(max_pool(self.pool, hidden))))
 
 
 def small_init(weight: Tensor, width: int) -> None:
