@@ -56,6 +56,8 @@ class AtacConfig(PreTrainedConfig):
     """
 
     model_type = "chromhub-atac"
+    # what a Trainer need not gather over an evaluation
+    keys_to_ignore_at_inference = ["last_hidden_state", "pooler_output", "mappability"]  # noqa: RUF012
 
     input_length: int = 2048
     target_length: int = 1024
