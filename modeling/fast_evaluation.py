@@ -20,6 +20,7 @@ from torch.nn import functional as F
 
 from .fast_path import compute_dtype, fast_path_allowed, is_plain
 from .folded_weights import FoldedConv, FoldedMixer, FoldedModel, folded_weights
+from .products import product
 
 _UNIT = {"activation": nn.GELU, "conv": nn.Conv1d}
 _CONVNEXT = {**_UNIT, "norm": nn.LayerNorm, "pointwise_in": nn.Linear, "pointwise_out": nn.Linear}
@@ -90,8 +91,6 @@ class _Windows:
         self.hidden = like.new_empty(positions, channels)
         self.margin = max((block.reach for block in model.blocks), default=0)
         self.activated = like.new_zeros(positions + 2 * self.margin, channels)
-        width = max((block.matrix.shape[0] for block in model.blocks), default=0)
-        self.narrow, self.narrow_activated = like.new_empty(2, positions, width)
         self.mixer = None if model.mixer is None else _MixerBuffers(model.mixer, like.new_empty(length, channels))
 
     def logits(self, bases: Tensor) -> Tensor:
@@ -110,16 +109,17 @@ class _Windows:
             _gelu(hidden[low:high], out=self.activated[self.margin + low : self.margin + high])
             self.activated[begin : self.margin + low] = 0
             self.activated[self.margin + high : self.margin + stop + reach] = 0
-            narrow, narrow_activated = self.narrow[: stop - start], self.narrow_activated[: stop - start]
-            rows = [self.activated[begin + k * block.dilation :][: stop - start] for k in range(len(block.taps))]
-            torch.addmm(block.bias, rows[0], block.taps[0], out=narrow)
-            for row, tap in zip(rows[1:], block.taps[1:], strict=True):
-                narrow.addmm_(row, tap)
-            _gelu(narrow, out=narrow_activated)
-            hidden[start:stop].add_(block.shift).addmm_(narrow_activated, block.matrix)
+            rows, channels = stop - start, hidden.shape[1]
+            read = self.activated[begin:].as_strided(
+                (rows, len(block.taps), channels), (channels, block.dilation * channels, 1)
+            )
+            narrow = product(read.flatten(1), block.taps.flatten(0, 1), block.bias)
+            hidden[start:stop] += product(_gelu(narrow, out=narrow), block.matrix, block.shift)
         start, stop = self.target
         activated = _gelu(hidden[start:stop], out=self.activated[: stop - start])
-        return (activated.float() @ model.head).unflatten(0, (-1, model.positions_per_bin)).mean(1) + model.head_bias
+        return (
+            product(activated.float(), model.head).unflatten(0, (-1, model.positions_per_bin)).mean(1) + model.head_bias
+        )
 
     def _compute_stem(self, bases: Tensor) -> None:
         """Write the stem's output at the bases that pooling reads."""
@@ -139,7 +139,7 @@ def _convolve(conv: FoldedConv, bases: Tensor, first: int, last: int, outputs: T
     size, (length, width) = conv.kernel_size, bases.shape
     padded = F.pad(bases, (0, 0, (size - 1) // 2, size // 2))
     unfolded = padded.as_strided((length, size * width), (width, 1))  # (L, K * 4)
-    torch.addmm(conv.bias, unfolded[first:last], conv.matrix, out=outputs)
+    outputs.copy_(product(unfolded[first:last].contiguous(), conv.matrix, conv.bias))
 
 
 class _MixerBuffers:
@@ -160,12 +160,11 @@ class _MixerBuffers:
         mixer, convolved, hidden, squares = self.mixer, self.convolved, self.hidden, self.squares
         weight, bias, eps = mixer.norm
         normed = F.layer_norm(convolved, (convolved.shape[1],), weight, bias, eps)
-        torch.addmm(mixer.inward_bias, normed, mixer.inward, out=squares)
-        _gelu(squares, out=hidden)
+        _gelu(product(normed, mixer.inward, mixer.inward_bias), out=hidden)
         torch.mul(hidden, hidden, out=squares)
         norms = (self.ones @ squares).float().sqrt().view(-1)
         scaled = mixer.outward * (1 + mixer.gamma * (norms / (norms.mean() + mixer.eps)))
-        torch.add(convolved[first:last], mixer.shift, out=outputs)
-        outputs.addmm_(hidden[first:last], scaled.to(outputs.dtype).t())
+        mixed = product(hidden[first:last], scaled.to(outputs.dtype).t(), mixer.shift)
+        torch.add(convolved[first:last], mixed, out=outputs)
         if mixer.relu:
             outputs.relu_()

@@ -33,15 +33,22 @@ def fast_path_allowed(module: nn.Module, inputs: Tensor, kinds: dict[str, Any]) 
         inputs: what it is called with.
         kinds: type that each named submodule must have; an adapter or a quantised layer has another.
     """
+    return (
+        tensor_allowed(inputs)
+        and is_plain(module, kinds)
+        and all(parameter.dtype is torch.float32 for parameter in module.parameters())
+        and not any(is_hooked(inner) for inner in module.modules())
+    )
+
+
+def tensor_allowed(inputs: Tensor) -> bool:
+    """Tell whether a tensor is an ordinary one on a CPU, in float32 or in bfloat16 autocast."""
     autocast = torch.is_autocast_enabled("cpu")
     return (
         inputs.device.type == "cpu"
         and type(inputs) in (Tensor, nn.Parameter)
-        and not _plain.get()
-        and is_plain(module, kinds)
         and (torch.get_autocast_dtype("cpu") is torch.bfloat16 if autocast else inputs.dtype is torch.float32)
-        and all(parameter.dtype is torch.float32 for parameter in module.parameters())
-        and not any(is_hooked(inner) for inner in module.modules())
+        and not _plain.get()
         and not torch.compiler.is_compiling()
         and not torch.jit.is_tracing()  # pyright: ignore[reportPrivateImportUsage]
         and not torch._C._are_functorch_transforms_active()

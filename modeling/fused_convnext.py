@@ -21,6 +21,7 @@ from torch.autograd.function import once_differentiable
 from torch.nn import functional as F
 
 from .fast_path import compute_dtype, fast_path_allowed
+from .products import product
 
 _KINDS = {
     "conv": nn.Conv1d,
@@ -29,6 +30,9 @@ _KINDS = {
     "activation": nn.GELU,
     "pointwise_out": nn.Linear,
 }
+
+
+_ROWS = 256  # positions whose pieces stay in a core's cache
 
 
 class _Shape(NamedTuple):
@@ -105,7 +109,7 @@ class _FusedBlock(torch.autograd.Function):
         residual = inputs if in_channels == channels else convolved
         normed = torch.empty(batch, length, channels, dtype=dtype)
         mean, rstd = torch.empty(2, batch, length, 1)
-        before = torch.empty(batch, length, width, dtype=dtype)  # before GELU
+        before = []  # GELU, (L, H) each
         norms = torch.empty(batch, width)  # of each channel over the window
         outputs = torch.empty(batch, length, channels, dtype=dtype)
         hidden, squares = torch.empty(2, length, width, dtype=dtype)
@@ -114,14 +118,14 @@ class _FusedBlock(torch.autograd.Function):
             normed[i], mean[i], rstd[i] = torch.native_layer_norm(
                 convolved[i], [channels], norm_weight_, norm_bias_, shape.norm_eps
             )
-            torch.addmm(in_bias, normed[i], in_matrix, out=before[i])
+            before.append(product(normed[i], in_matrix, in_bias))
             torch.ops.aten.gelu.out(before[i], out=hidden)
             torch.mul(hidden, hidden, out=squares)
             norms[i] = (ones @ squares).float().sqrt().view(-1)
             scale = 1 + gamma.view(-1) * (norms[i] / (norms[i].mean() + shape.grn_eps))
-            torch.addmm(residual[i] + bias, hidden, (out_weight * scale).to(dtype).t(), out=outputs[i])
+            torch.add(residual[i], product(hidden, (out_weight * scale).to(dtype).t(), bias), out=outputs[i])
         weights = conv_weight, norm_weight, norm_bias, in_weight, gamma, beta, out_weight
-        ctx.save_for_backward(*weights, inputs, convolved, mean, rstd, normed, before, norms)
+        ctx.save_for_backward(*weights, inputs, convolved, mean, rstd, normed, norms, *before)
         ctx.shape = shape
         return outputs
 
@@ -130,17 +134,17 @@ class _FusedBlock(torch.autograd.Function):
     @torch.autocast("cpu", enabled=False)
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:  # pyright: ignore[reportIncompatibleMethodOverride]
         conv_weight, norm_weight, norm_bias, in_weight, gamma, beta, out_weight, *saved = ctx.saved_tensors
-        inputs, convolved, mean, rstd, normed, before, norms = saved
+        inputs, convolved, mean, rstd, normed, norms, *before = saved
         shape, dtype = ctx.shape, ctx.shape.dtype
         gradient = gradients[0].to(dtype).contiguous()  # (B, L, C)
-        (batch, length, channels), width, gamma_row = gradient.shape, before.shape[-1], gamma.view(-1)
+        (batch, length, channels), width, gamma_row = gradient.shape, norms.shape[1], gamma.view(-1)
         is_residual = inputs.shape[2] == channels
         d_in_weight, d_in_bias = torch.zeros_like(in_weight), torch.zeros(width)
         d_out_weight, d_gamma = torch.zeros_like(out_weight), torch.zeros(width)
         d_norm_weight, d_norm_bias = torch.zeros(2, channels)
         d_conv_weight, d_conv_bias = _empty_weight_gradient(conv_weight), torch.zeros(channels)
         d_convolved = torch.empty_like(gradient) if ctx.needs_input_grad[0] else None
-        hidden, d_hidden = torch.empty(2, length, width, dtype=dtype)
+        hidden = torch.empty(length, width, dtype=dtype)
         ones, in_matrix = torch.ones(1, length, dtype=dtype), in_weight.to(dtype)
         for i in range(batch):
             norm = norms[i]
@@ -148,20 +152,20 @@ class _FusedBlock(torch.autograd.Function):
             share = norm / mean_norm
             scale = 1 + gamma_row * share
             torch.ops.aten.gelu.out(before[i], out=hidden)
-            d_scaled = (gradient[i].t() @ hidden).float()  # gradient of out_weight * scale, (C, H)
+            d_scaled = product(gradient[i].t(), hidden).float()  # gradient of out_weight * scale, (C, H)
             d_out_weight.addcmul_(d_scaled, scale)
             d_scale = (d_scaled * out_weight).sum(0)
             d_gamma.addcmul_(d_scale, share)
             d_share = d_scale * gamma_row
             d_norm = d_share / mean_norm - (d_share * norm).sum() / (mean_norm * mean_norm) / width
-            torch.mm(gradient[i], (out_weight * scale).to(dtype), out=d_hidden)
+            d_hidden = product(gradient[i], (out_weight * scale).to(dtype))
             # d norm / d hidden = hidden / norm; a channel that is 0 everywhere has no direction
             d_hidden.addcmul_(hidden, (d_norm / norm.clamp_min(1e-12)).to(dtype))
             torch.ops.aten.gelu_backward.grad_input(d_hidden, before[i], grad_input=hidden)  # d before, in place
             d_in_bias += (ones @ hidden).float().view(-1)
-            d_in_weight += (hidden.t() @ normed[i]).float()
+            d_in_weight += product(hidden.t(), normed[i])
             d_window, d_weight, d_bias = torch.ops.aten.native_layer_norm_backward(
-                (hidden @ in_matrix).float(),
+                product(hidden, in_matrix).float(),
                 convolved[i].float(),
                 [channels],
                 mean[i],
@@ -205,7 +209,7 @@ def _unfold(window: Tensor, shape: _Shape) -> Tensor:
     """Return what the kernel sees at each position of (L, C_in): (L, K * C_in)."""
     padded = F.pad(window, (0, 0, *shape.padding))
     bases = window.shape[1]
-    return padded.as_strided((len(window), shape.kernel_size * bases), (bases, 1))
+    return padded.as_strided((len(window), shape.kernel_size * bases), (bases, 1)).contiguous()
 
 
 def _convolve(inputs: Tensor, weight: Tensor, bias: Tensor, shape: _Shape) -> Tensor:
@@ -217,7 +221,7 @@ def _convolve(inputs: Tensor, weight: Tensor, bias: Tensor, shape: _Shape) -> Te
         bias = bias.to(dtype)
         outputs = torch.empty(batch, length, channels, dtype=dtype)
         for i in range(batch):
-            torch.addmm(bias, _unfold(inputs[i], shape), matrix, out=outputs[i])
+            outputs[i] = product(_unfold(inputs[i], shape), matrix, bias)
         return outputs
     repeated = inputs.repeat_interleave(channels // in_channels, 2) if channels > in_channels else inputs
     left, right = shape.padding
@@ -253,11 +257,13 @@ def _add_weight_gradient(total: Tensor, window: Tensor, gradient: Tensor, shape:
     """Add one window's gradient of the convolution's weights, from its input (L, C_in) and its output's (L, C)."""
     length, channels = gradient.shape
     if shape.groups == 1:
-        total.addmm_(_unfold(window, shape).float().t(), gradient)
+        total += product(_unfold(window, shape).float().t(), gradient)
         return
     repeated = window.float().repeat_interleave(channels // window.shape[1], 1)
-    padded, ones = F.pad(repeated, (0, 0, *shape.padding)), torch.ones(1, length)
-    product = torch.empty_like(gradient)
-    for tap in range(shape.kernel_size):
-        torch.mul(gradient, padded[tap : tap + length], out=product)
-        total[tap] += (ones @ product).view(-1)
+    padded = F.pad(repeated, (0, 0, *shape.padding))
+    for start in range(0, length, _ROWS):  # a piece of the window stays in cache for all taps
+        piece = gradient[start : start + _ROWS]
+        weighted, ones = torch.empty_like(piece), torch.ones(1, len(piece))
+        for tap in range(shape.kernel_size):
+            torch.mul(piece, padded[start + tap :][: len(piece)], out=weighted)
+            total[tap] += (ones @ weighted).view(-1)

@@ -2,9 +2,7 @@
 
 A tensor keeps the plain code's shape (B, C, P); only its strides are those of (B, P, C), so plain and fast code mix.
 
-* `fast_unit`: GELU, convolution, batch normalisation in that layout. In bfloat16 the convolution is a product with the
-  unfolded window: matrix units make that 2-3x faster than oneDNN's convolutions, whose backward pass is slower than in
-  float32.
+* `fast_unit`: GELU, convolution, batch normalisation in that layout.
 * `fast_pointwise`: a unit of kernel 1 and the dropout, residual or average pooling behind it, one window at a time.
   A pointwise convolution is linear, so the mean and covariance of its C inputs give the mean and variance of each of
   its F outputs (var_f = w_f Cov w_f). The normalisation then goes into the weights, and of the wide (B, F, P) nothing
@@ -22,6 +20,8 @@ from torch.nn import functional as F
 
 from .dropout import LEVELS, FastDropout, draw_mask, mask_generator
 from .fast_path import compute_dtype, fast_path_allowed, is_hooked
+from .products import product
+from .unfolded_conv import unfolded_conv
 
 _KINDS = {"activation": nn.GELU, "conv": nn.Conv1d}
 
@@ -39,16 +39,8 @@ def fast_unit_applies(unit: Any, hidden: Tensor) -> bool:
 def fast_unit(unit: Any, hidden: Tensor) -> Tensor:
     """Map (B, C, P) to (B, F, P) as a `ConvUnit` does, channels innermost in memory."""
     conv, norm = unit.conv, unit.norm
-    hidden, dtype, dilation = _channels_last(hidden), compute_dtype(hidden), conv.dilation[0]
-    if conv.kernel_size == (1,):
-        hidden = F.linear(F.gelu(hidden).transpose(1, 2), conv.weight.squeeze(2)).transpose(1, 2).unsqueeze(2)
-    elif dtype == torch.bfloat16:
-        hidden = _UnfoldedConv.apply(hidden.transpose(1, 2), conv.weight, dilation, dtype).transpose(1, 2).unsqueeze(2)
-    else:
-        padding = (0, conv.padding[0])
-        hidden = F.conv2d(
-            F.gelu(hidden).unsqueeze(2), conv.weight.unsqueeze(2), padding=padding, dilation=(1, dilation)
-        )
+    hidden = unfolded_conv(conv, hidden.transpose(1, 2), dtype=compute_dtype(hidden), gelu_first=True)
+    hidden = hidden.transpose(1, 2).unsqueeze(2)
     batch_statistics = norm.training or norm.running_mean is None
     if norm.training and norm.track_running_stats:
         norm.num_batches_tracked.add_(1)
@@ -98,64 +90,6 @@ def _channels_last(hidden: Tensor) -> Tensor:
     return hidden.transpose(1, 2).contiguous().transpose(1, 2)
 
 
-class _UnfoldedConv(torch.autograd.Function):
-    """GELU and convolution, (B, P, C) -> (B, P, F), as one product for each window."""
-
-    @staticmethod
-    @torch.autocast("cpu", enabled=False)
-    def forward(ctx: Any, hidden: Tensor, weight: Tensor, dilation: int, dtype: torch.dtype) -> Tensor:
-        (batch, positions, channels), (width, _, taps) = hidden.shape, weight.shape
-        matrix = weight.permute(2, 1, 0).flatten(0, 1).to(dtype)  # (K * C, F)
-        window = _Unfolded(positions, channels, taps, dilation, dtype)
-        outputs = torch.empty(batch, positions, width, dtype=dtype)
-        for i in range(batch):
-            torch.ops.aten.gelu.out(hidden[i].to(dtype), out=window.inner)
-            torch.mm(window.columns(), matrix, out=outputs[i])
-        ctx.save_for_backward(hidden, weight)
-        ctx.dilation, ctx.dtype = dilation, dtype
-        return outputs
-
-    @staticmethod
-    @once_differentiable
-    @torch.autocast("cpu", enabled=False)
-    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:  # pyright: ignore[reportIncompatibleMethodOverride]
-        (hidden, weight), dilation, dtype = ctx.saved_tensors, ctx.dilation, ctx.dtype
-        (batch, positions, channels), (width, _, taps) = hidden.shape, weight.shape
-        gradient = gradients[0].to(dtype).contiguous()
-        flipped = weight.flip(2).permute(2, 0, 1).flatten(0, 1).to(dtype)  # (K * F, C)
-        window = _Unfolded(positions, channels, taps, dilation, dtype)
-        d_window = _Unfolded(positions, width, taps, dilation, dtype)
-        d_matrix = torch.zeros(taps * channels, width)
-        d_hidden = torch.empty_like(hidden) if ctx.needs_input_grad[0] else None
-        d_activated = torch.empty(positions, channels, dtype=dtype)
-        for i in range(batch):
-            before = hidden[i].to(dtype)
-            torch.ops.aten.gelu.out(before, out=window.inner)
-            d_matrix += window.columns().t() @ gradient[i]
-            if d_hidden is not None:
-                d_window.inner.copy_(gradient[i])
-                torch.mm(d_window.columns(), flipped, out=d_activated)
-                d_hidden[i] = torch.ops.aten.gelu_backward(d_activated, before)
-        return d_hidden, d_matrix.view(taps, channels, width).permute(2, 1, 0), None, None
-
-
-class _Unfolded:
-    """A window (P, C), zeros around it, and what a dilated kernel of odd size K reads at each position, (P, K * C)."""
-
-    def __init__(self, positions: int, channels: int, taps: int, dilation: int, dtype: torch.dtype) -> None:
-        reach = taps // 2 * dilation
-        self._padded = torch.zeros(positions + 2 * reach, channels, dtype=dtype)
-        self._columns = torch.empty(positions, taps, channels, dtype=dtype)
-        self._dilation = dilation
-        self.inner = self._padded[reach : reach + positions]
-
-    def columns(self) -> Tensor:
-        """Unfold what `inner` holds now."""
-        for tap in range(self._columns.shape[1]):
-            self._columns[:, tap] = self._padded[tap * self._dilation :][: len(self._columns)]
-        return self._columns.flatten(1)
-
-
 class _PointwiseUnit(torch.autograd.Function):
     """(B, P, C) -> (B, P / pool, F), with the batch mean and variance of the F channels."""
 
@@ -186,7 +120,7 @@ class _PointwiseUnit(torch.autograd.Function):
         around = mean.float()
         for i in range(batch):
             window = activated[i] - around
-            squares += window.t() @ window
+            squares += product(window.t(), window)
         covariance = squares / (batch * positions) - (mean - around).outer(mean - around)
         wide = weight.double()
         spread = wide @ covariance  # (F, C)
@@ -200,13 +134,12 @@ class _PointwiseUnit(torch.autograd.Function):
         outputs = torch.empty(batch, positions // pool, width, dtype=dtype)
         mask = torch.empty(batch, positions, width, dtype=torch.uint8) if kept < LEVELS else None
         generator = mask_generator() if mask is not None else None
-        buffer = torch.empty(positions, width, dtype=dtype)
         for i in range(batch):
-            torch.addmm(offset, activated[i], matrix.t(), out=buffer)
+            values = product(activated[i], matrix.t(), offset)
             if mask is not None and generator is not None:
                 mask[i] = draw_mask(positions * width, kept, generator).view(positions, width)
-                buffer.mul_(mask[i])
-            _sum_bins(buffer, pool, residual[i] if residual is not None else None, outputs[i])
+                values.mul_(mask[i])
+            _sum_bins(values, pool, residual[i] if residual is not None else None, outputs[i])
         ctx.save_for_backward(hidden, weight, norm_weight, activated, mask, mean, spread, rstd, matrix)
         ctx.pool, ctx.share, ctx.has_residual = pool, share, residual is not None
         mean, variance = (wide @ mean).float(), variance.float()
@@ -232,11 +165,8 @@ class _PointwiseUnit(torch.autograd.Function):
             else:
                 bins.copy_(spread_out)
             total += (ones @ buffer).view(-1)
-            if dtype == torch.float32:
-                products.addmm_(buffer.t(), activated[i])
-            else:
-                products += buffer.t() @ activated[i]
-            torch.mm(buffer, matrix, out=d_activated[i])
+            products += product(buffer.t(), activated[i])
+            d_activated[i] = product(buffer, matrix)
         # Batch normalisation's backward pass, with x_hat = rstd * W (activated - mean):
         # d_conv = gain * (dy - mean(dy) - x_hat * mean(dy * x_hat))
         wide, total, products = weight.double(), ctx.share * total.double(), ctx.share * products.double()
@@ -250,7 +180,7 @@ class _PointwiseUnit(torch.autograd.Function):
         correction = -correction.to(dtype)
         d_hidden = torch.empty_like(activated)
         for i in range(batch):
-            window = torch.addmm(constant, activated[i], correction).add_(d_activated[i])
+            window = product(activated[i], correction, constant).add_(d_activated[i])
             torch.ops.aten.gelu_backward.grad_input(window, hidden[i].to(dtype), grad_input=d_hidden[i])
         return (
             d_hidden.to(hidden.dtype),

@@ -6,7 +6,9 @@ from transformers.modeling_layers import GradientCheckpointingLayer
 
 from .architecture_parts import StemConfig
 from .convnext_block import ConvNextBlock
+from .fast_path import compute_dtype, fast_path_allowed
 from .fused_dilated import fast_unit, fast_unit_applies
+from .unfolded_conv import unfolded_conv
 
 
 class ZeroScaleBatchNorm(nn.BatchNorm1d):
@@ -51,7 +53,11 @@ class ConvReluUnit(GradientCheckpointingLayer):
         self.activation = nn.ReLU()
 
     def forward(self, hidden: Tensor) -> Tensor:
-        """Map (B, C_in, L) to (B, C, L), or (B, C, L - kernel_size + 1)."""
+        """Map (B, C_in, L) to (B, C, L), or (B, C, L - kernel_size + 1), bases on a CPU by the fast path."""
+        if hidden.shape[1] == 4 and fast_path_allowed(self, hidden, {"conv": nn.Conv1d}):
+            dtype, innermost = compute_dtype(hidden), hidden.transpose(1, 2)
+            convolved = unfolded_conv(self.conv, innermost, dtype=dtype, right_padding=self.right_padding)
+            return self.activation(convolved.transpose(1, 2))
         return self.activation(self.conv(F.pad(hidden, (0, self.right_padding)) if self.right_padding else hidden))
 
 

@@ -2,12 +2,12 @@
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
 from transformers.modeling_layers import GradientCheckpointingLayer
 
 from .architecture_parts import TransformerCoreConfig
 from .dropout import FastDropout
 from .fast_pool import max_pool
+from .fused_attention import attention
 from .tower import build_tower
 
 
@@ -52,7 +52,7 @@ class SelfAttention(nn.Module):
         if self.rotary == "heads":
             query, key = rotate(query, self.base), rotate(key, self.base)
         dropout = self.dropout if self.training else 0.0
-        attended = F.scaled_dot_product_attention(query, key, value, dropout_p=dropout)
+        attended = attention(query, key, value, dropout=dropout)
         return self.out(attended.transpose(1, 2).flatten(-2))
 
 
