@@ -21,6 +21,7 @@ from torch.nn import functional as F
 from .fast_path import compute_dtype, fast_path_allowed, is_plain
 from .folded_weights import FoldedConv, FoldedMixer, FoldedModel, folded_weights
 from .products import product
+from .window_threads import over_windows
 
 _UNIT = {"activation": nn.GELU, "conv": nn.Conv1d}
 _CONVNEXT = {**_UNIT, "norm": nn.LayerNorm, "pointwise_in": nn.Linear, "pointwise_out": nn.Linear}
@@ -39,10 +40,15 @@ def fast_prediction(model: Any, inputs: Tensor, *, target_only: bool) -> Tensor 
         return None
     bases = model.one_hot_inputs(inputs).transpose(1, 2)  # (B, L, 4)
     dtype = compute_dtype(bases)
+    crop = model.config.crop_bins if target_only else 0
     with torch.autocast("cpu", enabled=False):
-        windows = _Windows(folded_weights(model, dtype), bases.shape[1], model.config.crop_bins if target_only else 0)
-        logits = torch.stack([windows.logits(window) for window in bases.to(dtype).contiguous()])
-        return model.head_activation(logits.transpose(1, 2))
+        folded, bases = folded_weights(model, dtype), bases.to(dtype).contiguous()
+
+        def logits(piece: range) -> Tensor:
+            windows = _Windows(folded, bases.shape[1], crop)
+            return torch.stack([windows.logits(bases[i]) for i in piece])
+
+        return model.head_activation(torch.cat(over_windows(len(bases), logits)).transpose(1, 2))
 
 
 def _applies(model: Any) -> bool:
