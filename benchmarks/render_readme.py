@@ -57,15 +57,17 @@ def pearson_by_bin(metrics: dict, test_set: str) -> dict[str, float]:
     return {size: scales["log1p"]["pearson"] for size, scales in pooled.items()}
 
 
-def train_step() -> str:
-    """Training step against the naive layers."""
-    result = read("train_step")
-    rows = [
-        [name, f"{row['speedup']:.1f}x", f"{row['speedup_range'][0]:.1f}-{row['speedup_range'][1]:.1f}"]
-        for name, row in result["variants"].items()
-    ]
-    title = f"{result['preset']}, batch {result['batch_size']}, {result['threads']} threads"
-    return table([title, "speed-up", "range"], rows)
+def zoo() -> str:
+    """Each published preset against the reference package: as shipped, and like for like below it."""
+    results = read("zoo")
+    rows = []
+    for name, result in results.items():
+        batch = f"batch {result['batch_size']}, {result['rounds']} rounds"
+        for variant, title in (("as shipped", f"**{name}**, {batch}"), ("our allocator", "like for like")):
+            ratios = [f"{row[variant]['ratio']:.1f}x" for row in result["measures"].values()]
+            rows.append([title, *ratios])
+    measures = list(next(iter(results.values()))["measures"]) if results else []
+    return table(["times faster than the reference in float32", *measures], rows)
 
 
 def windows() -> str:
@@ -141,7 +143,7 @@ def summary(tree: ast.Module) -> str:
 
 TABLES = {
     "real-data": real_data,
-    "train-step": train_step,
+    "zoo": zoo,
     "windows": windows,
     "architectures": architectures,
     "presets": presets,
