@@ -11,12 +11,14 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from .window_threads import over_windows
+
 LEVELS = 65536  # `p` is resolved to 1 / LEVELS, a draw of 16 bits
 
 
-def mask_generator() -> np.random.Generator:
-    """Return a fast generator that one draw of PyTorch's seeds."""
-    return np.random.Generator(np.random.SFC64(int(torch.randint(2**62, ()))))
+def mask_generators(count: int) -> list[np.random.Generator]:
+    """Return fast generators that one call of PyTorch's seeds."""
+    return [np.random.Generator(np.random.SFC64(seed)) for seed in torch.randint(2**62, (count,)).tolist()]
 
 
 def draw_mask(count: int, kept: int, generator: np.random.Generator) -> Tensor:
@@ -58,7 +60,14 @@ class FastDropout(nn.Dropout):
             return input
         if input.device.type != "cpu" or kept == 0 or torch.compiler.is_compiling():
             return F.dropout(input, self.p, training=True)
+        generators = mask_generators(len(input) if input.dim() else 1)
         # The mask has the memory order of the input, so that the product is one pass.
         strides = torch.empty_like(input, device="meta").stride()
-        mask = draw_mask(input.numel(), kept, mask_generator()).as_strided(input.shape, strides)
-        return _MaskedScale.apply(input, mask, LEVELS / kept)
+        mask = torch.empty(len(generators), input.numel() // len(generators), dtype=torch.uint8)
+
+        def draw(piece: range) -> None:
+            for i in piece:
+                mask[i] = draw_mask(mask.shape[1], kept, generators[i])
+
+        over_windows(len(generators), draw)
+        return _MaskedScale.apply(input, mask.as_strided(input.shape, strides), LEVELS / kept)

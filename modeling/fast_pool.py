@@ -12,6 +12,7 @@ from torch.autograd.function import once_differentiable
 from torch.nn import functional as F
 
 from .fast_path import fast_path_allowed
+from .window_threads import over_windows
 
 
 def max_pool(pool: nn.MaxPool1d, hidden: Tensor, left_padding: int = 0) -> Tensor:
@@ -51,16 +52,20 @@ class _MaxPool(torch.autograd.Function):
         better = (
             torch.empty(size - 1, batch, positions, channels, dtype=torch.bool) if ctx.needs_input_grad[0] else None
         )
-        for i in range(batch):
-            (start, first), *others = _taps(hidden[i], size, left_padding)
-            best[i, :start] = 0
-            best[i, start:] = first
-            for tap, (start, values) in enumerate(others):
-                so_far = best[i, start:]
-                if better is not None:
-                    better[tap, i, :start] = so_far.new_zeros(()) > best[i, :start]
-                    torch.gt(values, so_far, out=better[tap, i, start:])
-                torch.maximum(so_far, values, out=so_far)
+
+        def compute(piece: range) -> None:
+            for i in piece:
+                (start, first), *others = _taps(hidden[i], size, left_padding)
+                best[i, :start] = 0
+                best[i, start:] = first
+                for tap, (start, values) in enumerate(others):
+                    so_far = best[i, start:]
+                    if better is not None:
+                        better[tap, i, :start] = so_far.new_zeros(()) > best[i, :start]
+                        torch.gt(values, so_far, out=better[tap, i, start:])
+                    torch.maximum(so_far, values, out=so_far)
+
+        over_windows(batch, compute)
         ctx.size, ctx.left_padding, ctx.length = size, left_padding, length
         ctx.save_for_backward(better)
         return best
@@ -72,14 +77,18 @@ class _MaxPool(torch.autograd.Function):
         gradient = gradients[0].contiguous()  # (B, P, C)
         batch, _, channels = gradient.shape
         d_hidden = gradient.new_zeros(batch, ctx.length, channels)
-        for i in range(batch):
-            rest = gradient[i].clone()
-            taps = _taps(d_hidden[i], ctx.size, ctx.left_padding)
-            for tap in range(ctx.size - 1, 0, -1):
-                start, d_tap = taps[tap]
-                won = rest * better[tap - 1, i].view(torch.uint8)
-                rest -= won
-                d_tap.copy_(won[start:])
-            start, d_tap = taps[0]
-            d_tap.copy_(rest[start:])
+
+        def compute(piece: range) -> None:
+            for i in piece:
+                rest = gradient[i].clone()
+                taps = _taps(d_hidden[i], ctx.size, ctx.left_padding)
+                for tap in range(ctx.size - 1, 0, -1):
+                    start, d_tap = taps[tap]
+                    won = rest * better[tap - 1, i].view(torch.uint8)
+                    rest -= won
+                    d_tap.copy_(won[start:])
+                start, d_tap = taps[0]
+                d_tap.copy_(rest[start:])
+
+        over_windows(batch, compute)
         return d_hidden, None, None

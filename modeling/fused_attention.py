@@ -12,8 +12,10 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 from torch.nn import functional as F
 
-from .dropout import LEVELS, draw_mask, mask_generator
+from .dropout import LEVELS, draw_mask, mask_generators
 from .fast_path import tensor_allowed
+from .products import product
+from .window_threads import over_windows
 
 
 def attention(query: Tensor, key: Tensor, value: Tensor, *, dropout: float) -> Tensor:
@@ -31,17 +33,18 @@ class _DroppedAttention(torch.autograd.Function):
     @torch.autocast("cpu", enabled=False)
     def forward(ctx: Any, query: Tensor, key: Tensor, value: Tensor, kept: int) -> Tensor:
         batch, heads, positions, width = query.shape
-        share, scale, generator = LEVELS / kept, 1 / math.sqrt(width), mask_generator()
+        share, scale, generators = LEVELS / kept, 1 / math.sqrt(width), mask_generators(batch)
         outputs = query.new_empty(batch, positions, heads, width).transpose(1, 2)
         weights = query.new_empty(batch, heads, positions, positions)
         mask = torch.empty(batch, heads, positions, positions, dtype=torch.uint8)
-        dropped = torch.empty_like(weights[0])
-        for i in range(batch):
-            torch.bmm(query[i] * scale, key[i].transpose(1, 2), out=dropped)
-            torch.softmax(dropped, -1, out=weights[i])
-            mask[i] = draw_mask(mask[i].numel(), kept, generator).view_as(mask[i])
-            torch.mul(weights[i], mask[i], out=dropped)
-            outputs[i] = torch.bmm(dropped, value[i] * share)
+
+        def compute(piece: range) -> None:
+            for i in piece:
+                torch.softmax(_products(query[i] * scale, key[i].transpose(1, 2)), -1, out=weights[i])
+                mask[i] = draw_mask(mask[i].numel(), kept, generators[i]).view_as(mask[i])
+                outputs[i] = _products(weights[i] * mask[i], value[i] * share)
+
+        over_windows(batch, compute)
         ctx.save_for_backward(query, key, value, weights, mask)
         ctx.share, ctx.scale = share, scale
         return outputs
@@ -52,14 +55,20 @@ class _DroppedAttention(torch.autograd.Function):
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:  # pyright: ignore[reportIncompatibleMethodOverride]
         query, key, value, weights, mask = ctx.saved_tensors
         d_query, d_key, d_value = (torch.empty_like(tensor) for tensor in (query, key, value))
-        dropped, d_weights = torch.empty(2, *weights.shape[1:], dtype=weights.dtype)
-        for i in range(len(query)):
-            gradient = gradients[0][i] * ctx.share
-            torch.mul(weights[i], mask[i], out=dropped)
-            d_value[i] = torch.bmm(dropped.transpose(1, 2), gradient)
-            torch.bmm(gradient, value[i].transpose(1, 2), out=d_weights)
-            d_weights.mul_(mask[i])
-            d_scores = torch.ops.aten._softmax_backward_data(d_weights, weights[i], -1, weights.dtype).mul_(ctx.scale)
-            d_query[i] = torch.bmm(d_scores, key[i])
-            d_key[i] = torch.bmm(d_scores.transpose(1, 2), query[i])
+
+        def compute(piece: range) -> None:
+            for i in piece:
+                gradient = gradients[0][i] * ctx.share
+                d_value[i] = _products((weights[i] * mask[i]).transpose(1, 2), gradient)
+                d_weights = _products(gradient, value[i].transpose(1, 2)).mul_(mask[i])
+                d_scores = torch.ops.aten._softmax_backward_data(d_weights, weights[i], -1, weights.dtype)
+                d_query[i] = _products(d_scores.mul_(ctx.scale), key[i])
+                d_key[i] = _products(d_scores.transpose(1, 2), query[i])
+
+        over_windows(len(query), compute)
         return d_query, d_key, d_value, None
+
+
+def _products(left: Tensor, right: Tensor) -> Tensor:
+    """Multiply (h, M, K) by (h, K, N)."""
+    return torch.stack([product(one, other) for one, other in zip(left, right, strict=True)])

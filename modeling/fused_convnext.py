@@ -22,6 +22,7 @@ from torch.nn import functional as F
 
 from .fast_path import compute_dtype, fast_path_allowed
 from .products import product
+from .window_threads import over_windows, sum_over_windows
 
 _KINDS = {
     "conv": nn.Conv1d,
@@ -109,21 +110,25 @@ class _FusedBlock(torch.autograd.Function):
         residual = inputs if in_channels == channels else convolved
         normed = torch.empty(batch, length, channels, dtype=dtype)
         mean, rstd = torch.empty(2, batch, length, 1)
-        before = []  # GELU, (L, H) each
+        before: list[Tensor] = [inputs] * batch  # GELU, (L, H) each
         norms = torch.empty(batch, width)  # of each channel over the window
         outputs = torch.empty(batch, length, channels, dtype=dtype)
-        hidden, squares = torch.empty(2, length, width, dtype=dtype)
-        ones = torch.ones(1, length, dtype=dtype)
-        for i in range(batch):
-            normed[i], mean[i], rstd[i] = torch.native_layer_norm(
-                convolved[i], [channels], norm_weight_, norm_bias_, shape.norm_eps
-            )
-            before.append(product(normed[i], in_matrix, in_bias))
-            torch.ops.aten.gelu.out(before[i], out=hidden)
-            torch.mul(hidden, hidden, out=squares)
-            norms[i] = (ones @ squares).float().sqrt().view(-1)
-            scale = 1 + gamma.view(-1) * (norms[i] / (norms[i].mean() + shape.grn_eps))
-            torch.add(residual[i], product(hidden, (out_weight * scale).to(dtype).t(), bias), out=outputs[i])
+
+        def compute(piece: range) -> None:
+            hidden, squares = torch.empty(2, length, width, dtype=dtype)
+            ones = torch.ones(1, length, dtype=dtype)
+            for i in piece:
+                normed[i], mean[i], rstd[i] = torch.native_layer_norm(
+                    convolved[i], [channels], norm_weight_, norm_bias_, shape.norm_eps
+                )
+                before[i] = product(normed[i], in_matrix, in_bias)
+                torch.ops.aten.gelu.out(before[i], out=hidden)
+                torch.mul(hidden, hidden, out=squares)
+                norms[i] = (ones @ squares).float().sqrt().view(-1)
+                scale = 1 + gamma.view(-1) * (norms[i] / (norms[i].mean() + shape.grn_eps))
+                torch.add(residual[i], product(hidden, (out_weight * scale).to(dtype).t(), bias), out=outputs[i])
+
+        over_windows(batch, compute)
         weights = conv_weight, norm_weight, norm_bias, in_weight, gamma, beta, out_weight
         ctx.save_for_backward(*weights, inputs, convolved, mean, rstd, normed, norms, *before)
         ctx.shape = shape
@@ -139,49 +144,65 @@ class _FusedBlock(torch.autograd.Function):
         gradient = gradients[0].to(dtype).contiguous()  # (B, L, C)
         (batch, length, channels), width, gamma_row = gradient.shape, norms.shape[1], gamma.view(-1)
         is_residual = inputs.shape[2] == channels
-        d_in_weight, d_in_bias = torch.zeros_like(in_weight), torch.zeros(width)
-        d_out_weight, d_gamma = torch.zeros_like(out_weight), torch.zeros(width)
-        d_norm_weight, d_norm_bias = torch.zeros(2, channels)
-        d_conv_weight, d_conv_bias = _empty_weight_gradient(conv_weight), torch.zeros(channels)
         d_convolved = torch.empty_like(gradient) if ctx.needs_input_grad[0] else None
-        hidden = torch.empty(length, width, dtype=dtype)
-        ones, in_matrix = torch.ones(1, length, dtype=dtype), in_weight.to(dtype)
-        for i in range(batch):
-            norm = norms[i]
-            mean_norm = norm.mean() + shape.grn_eps
-            share = norm / mean_norm
-            scale = 1 + gamma_row * share
-            torch.ops.aten.gelu.out(before[i], out=hidden)
-            d_scaled = product(gradient[i].t(), hidden).float()  # gradient of out_weight * scale, (C, H)
-            d_out_weight.addcmul_(d_scaled, scale)
-            d_scale = (d_scaled * out_weight).sum(0)
-            d_gamma.addcmul_(d_scale, share)
-            d_share = d_scale * gamma_row
-            d_norm = d_share / mean_norm - (d_share * norm).sum() / (mean_norm * mean_norm) / width
-            d_hidden = product(gradient[i], (out_weight * scale).to(dtype))
-            # d norm / d hidden = hidden / norm; a channel that is 0 everywhere has no direction
-            d_hidden.addcmul_(hidden, (d_norm / norm.clamp_min(1e-12)).to(dtype))
-            torch.ops.aten.gelu_backward.grad_input(d_hidden, before[i], grad_input=hidden)  # d before, in place
-            d_in_bias += (ones @ hidden).float().view(-1)
-            d_in_weight += product(hidden.t(), normed[i])
-            d_window, d_weight, d_bias = torch.ops.aten.native_layer_norm_backward(
-                product(hidden, in_matrix).float(),
-                convolved[i].float(),
-                [channels],
-                mean[i],
-                rstd[i],
-                norm_weight,
-                norm_bias,
-                [True] * 3,
+        in_matrix = in_weight.to(dtype)
+
+        def compute(piece: range) -> tuple[Tensor, ...]:
+            d_in_weight, d_in_bias = torch.zeros_like(in_weight), torch.zeros(width)
+            d_out_weight, d_gamma = torch.zeros_like(out_weight), torch.zeros(width)
+            d_norm_weight, d_norm_bias = torch.zeros(2, channels)
+            d_conv_weight, d_conv_bias = _empty_weight_gradient(conv_weight), torch.zeros(channels)
+            hidden, ones = torch.empty(length, width, dtype=dtype), torch.ones(1, length, dtype=dtype)
+            for i in piece:
+                norm = norms[i]
+                mean_norm = norm.mean() + shape.grn_eps
+                share = norm / mean_norm
+                scale = 1 + gamma_row * share
+                torch.ops.aten.gelu.out(before[i], out=hidden)
+                d_scaled = product(gradient[i].t(), hidden).float()  # gradient of out_weight * scale, (C, H)
+                d_out_weight.addcmul_(d_scaled, scale)
+                d_scale = (d_scaled * out_weight).sum(0)
+                d_gamma.addcmul_(d_scale, share)
+                d_share = d_scale * gamma_row
+                d_norm = d_share / mean_norm - (d_share * norm).sum() / (mean_norm * mean_norm) / width
+                d_hidden = product(gradient[i], (out_weight * scale).to(dtype))
+                # d norm / d hidden = hidden / norm; a channel that is 0 everywhere has no direction
+                d_hidden.addcmul_(hidden, (d_norm / norm.clamp_min(1e-12)).to(dtype))
+                torch.ops.aten.gelu_backward.grad_input(d_hidden, before[i], grad_input=hidden)  # d before, in place
+                d_in_bias += (ones @ hidden).float().view(-1)
+                d_in_weight += product(hidden.t(), normed[i])
+                d_window, d_weight, d_bias = torch.ops.aten.native_layer_norm_backward(
+                    product(hidden, in_matrix).float(),
+                    convolved[i].float(),
+                    [channels],
+                    mean[i],
+                    rstd[i],
+                    norm_weight,
+                    norm_bias,
+                    [True] * 3,
+                )
+                d_norm_weight += d_weight
+                d_norm_bias += d_bias
+                if not is_residual:
+                    d_window += gradient[i]
+                d_conv_bias += d_window.sum(0)
+                _add_weight_gradient(d_conv_weight, inputs[i], d_window, shape)
+                if d_convolved is not None:
+                    d_convolved[i] = d_window
+            return (
+                d_conv_weight,
+                d_conv_bias,
+                d_norm_weight,
+                d_norm_bias,
+                d_in_weight,
+                d_in_bias,
+                d_gamma,
+                d_out_weight,
             )
-            d_norm_weight += d_weight
-            d_norm_bias += d_bias
-            if not is_residual:
-                d_window += gradient[i]
-            d_conv_bias += d_window.sum(0)
-            _add_weight_gradient(d_conv_weight, inputs[i], d_window, shape)
-            if d_convolved is not None:
-                d_convolved[i] = d_window
+
+        d_conv_weight, d_conv_bias, d_norm_weight, d_norm_bias, d_in_weight, d_in_bias, d_gamma, d_out_weight = (
+            sum_over_windows(batch, compute)
+        )
         d_inputs = None
         if d_convolved is not None:
             d_inputs = _convolve_back(d_convolved, conv_weight, shape)
@@ -220,8 +241,12 @@ def _convolve(inputs: Tensor, weight: Tensor, bias: Tensor, shape: _Shape) -> Te
         matrix = weight.permute(2, 1, 0).reshape(-1, channels).to(dtype)  # (K * C_in, C)
         bias = bias.to(dtype)
         outputs = torch.empty(batch, length, channels, dtype=dtype)
-        for i in range(batch):
-            outputs[i] = product(_unfold(inputs[i], shape), matrix, bias)
+
+        def compute(piece: range) -> None:
+            for i in piece:
+                outputs[i] = product(_unfold(inputs[i], shape), matrix, bias)
+
+        over_windows(batch, compute)
         return outputs
     repeated = inputs.repeat_interleave(channels // in_channels, 2) if channels > in_channels else inputs
     left, right = shape.padding

@@ -18,10 +18,11 @@ from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 from torch.nn import functional as F
 
-from .dropout import LEVELS, FastDropout, draw_mask, mask_generator
+from .dropout import LEVELS, FastDropout, draw_mask, mask_generators
 from .fast_path import compute_dtype, fast_path_allowed, is_hooked
 from .products import product
 from .unfolded_conv import unfolded_conv
+from .window_threads import over_windows, sum_over_windows
 
 _KINDS = {"activation": nn.GELU, "conv": nn.Conv1d}
 
@@ -108,19 +109,27 @@ class _PointwiseUnit(torch.autograd.Function):
     ) -> tuple[Tensor, Tensor, Tensor]:
         (batch, positions, channels), width = hidden.shape, weight.shape[0]
         activated = torch.empty(batch, positions, channels, dtype=dtype)
-        total, squares = (
-            torch.zeros(channels, dtype=torch.float64),
-            torch.zeros(channels, channels, dtype=torch.float64),
-        )
-        for i in range(batch):
-            torch.ops.aten.gelu.out(hidden[i].to(dtype), out=activated[i])
-            total += activated[i].sum(0, dtype=torch.float32)
+
+        def activate(piece: range) -> tuple[Tensor]:
+            total = torch.zeros(channels, dtype=torch.float64)
+            for i in piece:
+                torch.ops.aten.gelu.out(hidden[i].to(dtype), out=activated[i])
+                total += activated[i].sum(0, dtype=torch.float32)
+            return (total,)
+
+        (total,) = sum_over_windows(batch, activate)
         mean = total / (batch * positions)
         # Around the mean, in float32, summed in float64: a small variance is no difference of large numbers.
         around = mean.float()
-        for i in range(batch):
-            window = activated[i] - around
-            squares += product(window.t(), window)
+
+        def multiply(piece: range) -> tuple[Tensor]:
+            squares = torch.zeros(channels, channels, dtype=torch.float64)
+            for i in piece:
+                window = activated[i] - around
+                squares += product(window.t(), window)
+            return (squares,)
+
+        (squares,) = sum_over_windows(batch, multiply)
         covariance = squares / (batch * positions) - (mean - around).outer(mean - around)
         wide = weight.double()
         spread = wide @ covariance  # (F, C)
@@ -133,13 +142,17 @@ class _PointwiseUnit(torch.autograd.Function):
         offset = (share * (norm_bias - gain * (wide @ mean))).to(dtype)
         outputs = torch.empty(batch, positions // pool, width, dtype=dtype)
         mask = torch.empty(batch, positions, width, dtype=torch.uint8) if kept < LEVELS else None
-        generator = mask_generator() if mask is not None else None
-        for i in range(batch):
-            values = product(activated[i], matrix.t(), offset)
-            if mask is not None and generator is not None:
-                mask[i] = draw_mask(positions * width, kept, generator).view(positions, width)
-                values.mul_(mask[i])
-            _sum_bins(values, pool, residual[i] if residual is not None else None, outputs[i])
+        generators = mask_generators(batch) if mask is not None else []
+
+        def finish(piece: range) -> None:
+            for i in piece:
+                values = product(activated[i], matrix.t(), offset)
+                if mask is not None:
+                    mask[i] = draw_mask(positions * width, kept, generators[i]).view(positions, width)
+                    values.mul_(mask[i])
+                _sum_bins(values, pool, residual[i] if residual is not None else None, outputs[i])
+
+        over_windows(batch, finish)
         ctx.save_for_backward(hidden, weight, norm_weight, activated, mask, mean, spread, rstd, matrix)
         ctx.pool, ctx.share, ctx.has_residual = pool, share, residual is not None
         mean, variance = (wide @ mean).float(), variance.float()
@@ -154,19 +167,23 @@ class _PointwiseUnit(torch.autograd.Function):
         batch, positions, channels = activated.shape
         dtype, width, count = activated.dtype, weight.shape[0], batch * positions
         gradient = gradients[0].to(dtype).contiguous()  # (B, P / pool, F)
-        buffer, ones = torch.empty(positions, width, dtype=dtype), torch.ones(1, positions, dtype=dtype)
-        bins = buffer.view(-1, ctx.pool, width)
-        products, total = torch.zeros(width, channels), torch.zeros(width)
         d_activated = torch.empty_like(activated)
-        for i in range(batch):
-            spread_out = gradient[i].unsqueeze(1)
-            if mask is not None:
-                torch.mul(spread_out, mask[i].view_as(bins), out=bins)
-            else:
-                bins.copy_(spread_out)
-            total += (ones @ buffer).view(-1)
-            products += product(buffer.t(), activated[i])
-            d_activated[i] = product(buffer, matrix)
+
+        def multiply(piece: range) -> tuple[Tensor, Tensor]:
+            buffer, ones = torch.empty(positions, width, dtype=dtype), torch.ones(1, positions, dtype=dtype)
+            bins = buffer.view(-1, ctx.pool, width)
+            products, total = torch.zeros(width, channels), torch.zeros(width)
+            for i in piece:
+                if mask is not None:
+                    torch.mul(gradient[i].unsqueeze(1), mask[i].view_as(bins), out=bins)
+                else:
+                    bins.copy_(gradient[i].unsqueeze(1))
+                total += (ones @ buffer).view(-1)
+                products += product(buffer.t(), activated[i])
+                d_activated[i] = product(buffer, matrix)
+            return products, total
+
+        products, total = sum_over_windows(batch, multiply)
         # Batch normalisation's backward pass, with x_hat = rstd * W (activated - mean):
         # d_conv = gain * (dy - mean(dy) - x_hat * mean(dy * x_hat))
         wide, total, products = weight.double(), ctx.share * total.double(), ctx.share * products.double()
@@ -179,9 +196,13 @@ class _PointwiseUnit(torch.autograd.Function):
         constant = (mean @ correction - (gain * total / count) @ wide).to(dtype)
         correction = -correction.to(dtype)
         d_hidden = torch.empty_like(activated)
-        for i in range(batch):
-            window = product(activated[i], correction, constant).add_(d_activated[i])
-            torch.ops.aten.gelu_backward.grad_input(window, hidden[i].to(dtype), grad_input=d_hidden[i])
+
+        def finish(piece: range) -> None:
+            for i in piece:
+                window = product(activated[i], correction, constant).add_(d_activated[i])
+                torch.ops.aten.gelu_backward.grad_input(window, hidden[i].to(dtype), grad_input=d_hidden[i])
+
+        over_windows(batch, finish)
         return (
             d_hidden.to(hidden.dtype),
             gradient if ctx.has_residual else None,

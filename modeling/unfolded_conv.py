@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 
 from .products import product
+from .window_threads import over_windows, sum_over_windows
 
 
 def unfolded_conv(
@@ -49,11 +50,15 @@ class _UnfoldedConv(torch.autograd.Function):
         (batch, positions, channels), (width, _, taps) = hidden.shape, weight.shape
         matrix = weight.permute(2, 1, 0).flatten(0, 1).to(dtype)  # (K * C, F)
         offset = None if bias is None else bias.to(dtype)
-        window = _Unfolded(positions, channels, taps, dilation, padding, dtype)
-        outputs = torch.empty(batch, window.num_outputs, width, dtype=dtype)
-        for i in range(batch):
-            window.read(hidden[i], gelu_first)
-            outputs[i] = product(window.columns(), matrix, offset)
+        outputs = torch.empty(batch, positions + sum(padding) - (taps - 1) * dilation, width, dtype=dtype)
+
+        def compute(piece: range) -> None:
+            window = _Unfolded(positions, channels, taps, dilation, padding, dtype)
+            for i in piece:
+                window.read(hidden[i], gelu_first)
+                outputs[i] = product(window.columns(), matrix, offset)
+
+        over_windows(batch, compute)
         ctx.save_for_backward(hidden, weight)
         ctx.options = dilation, padding, gelu_first, dtype
         return outputs
@@ -66,20 +71,24 @@ class _UnfoldedConv(torch.autograd.Function):
         (batch, positions, channels), (width, _, taps) = hidden.shape, weight.shape
         gradient = gradients[0].to(dtype).contiguous()
         span = (taps - 1) * dilation
-        window = _Unfolded(positions, channels, taps, dilation, padding, dtype)
-        d_matrix, d_hidden, d_window, flipped = torch.zeros(taps * channels, width), None, None, None
-        if ctx.needs_input_grad[0]:
-            d_hidden = torch.empty_like(hidden)
-            flipped = weight.flip(2).permute(2, 0, 1).flatten(0, 1).to(dtype)  # (K * F, C)
-            around = span - padding[0], span - padding[1]
+        around = span - padding[0], span - padding[1]
+        flipped = weight.flip(2).permute(2, 0, 1).flatten(0, 1).to(dtype)  # (K * F, C)
+        d_hidden = torch.empty_like(hidden) if ctx.needs_input_grad[0] else None
+
+        def compute(piece: range) -> tuple[Tensor]:
+            window = _Unfolded(positions, channels, taps, dilation, padding, dtype)
             d_window = _Unfolded(gradient.shape[1], width, taps, dilation, around, dtype)
-        for i in range(batch):
-            window.read(hidden[i], gelu_first)
-            d_matrix += product(window.columns().t(), gradient[i])
-            if d_hidden is not None and d_window is not None and flipped is not None:
-                d_window.read(gradient[i], False)
-                d_inner = product(d_window.columns(), flipped)
-                d_hidden[i] = torch.ops.aten.gelu_backward(d_inner, hidden[i].to(dtype)) if gelu_first else d_inner
+            d_matrix = torch.zeros(taps * channels, width)
+            for i in piece:
+                window.read(hidden[i], gelu_first)
+                d_matrix += product(window.columns().t(), gradient[i])
+                if d_hidden is not None:
+                    d_window.read(gradient[i], False)
+                    d_inner = product(d_window.columns(), flipped)
+                    d_hidden[i] = torch.ops.aten.gelu_backward(d_inner, hidden[i].to(dtype)) if gelu_first else d_inner
+            return (d_matrix,)
+
+        (d_matrix,) = sum_over_windows(batch, compute)
         d_bias = gradient.sum((0, 1), dtype=torch.float32) if ctx.needs_input_grad[2] else None
         return d_hidden, d_matrix.view(taps, channels, width).permute(2, 1, 0), d_bias, *[None] * 4
 
@@ -101,9 +110,8 @@ class _Unfolded:
     ) -> None:
         left, right = padding
         padded = torch.zeros(left + positions + right, channels, dtype=dtype)
-        self.num_outputs = len(padded) - (taps - 1) * dilation
         self._inner = padded[left : left + positions]
-        shape, strides = (self.num_outputs, taps, channels), (channels, dilation * channels, 1)
+        shape, strides = (len(padded) - (taps - 1) * dilation, taps, channels), (channels, dilation * channels, 1)
         self._view = padded.as_strided(shape, strides)
         self._columns = torch.empty(shape, dtype=dtype)
 

@@ -11,6 +11,7 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import TypeVar
 
 import torch
+from torch import Tensor
 
 _Result = TypeVar("_Result")
 _pools: dict[int, ThreadPoolExecutor] = {}
@@ -34,6 +35,15 @@ def over_windows(count: int, function: Callable[[range], _Result]) -> list[_Resu
 
     starts = [count * i // threads for i in range(threads + 1)]
     return list(_pool(threads).map(run, map(range, starts, starts[1:])))
+
+
+def sum_over_windows(count: int, function: Callable[[range], tuple[Tensor, ...]]) -> tuple[Tensor, ...]:
+    """Return the sums of the tensors that `function` returns for each range of windows."""
+    first, *others = over_windows(count, function)
+    for other in others:
+        for total, part in zip(first, other, strict=True):
+            total += part
+    return first
 
 
 def _pool(threads: int) -> ThreadPoolExecutor:
