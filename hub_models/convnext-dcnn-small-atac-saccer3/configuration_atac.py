@@ -6,103 +6,15 @@ filled and checked by the dataclasses below, so that config.json stays plain JSO
 """
 
 import difflib
-from dataclasses import asdict, dataclass, fields
-from typing import Any, Literal
+import math
+from dataclasses import asdict, fields
+from typing import Any
 
 from huggingface_hub.dataclasses import strict
 from transformers import PreTrainedConfig
 
-
-@strict
-@dataclass
-class ConvStemConfig:
-    """GELU on the one-hot, then a convolution and batch normalisation (the stem of the paper's dCNN).
-
-    Args:
-        type: always "conv".
-        channels: output channels.
-        kernel_size: bp, odd.
-    """
-
-    type: Literal["conv"] = "conv"
-    channels: int = 256
-    kernel_size: int = 15
-
-
-@strict
-@dataclass
-class ConvNextStemConfig:
-    """One ConvNeXt V2 block (arXiv:2301.00808) whose convolution is dense, 4 -> `channels`.
-
-    Args:
-        type: always "convnext".
-        channels: output channels.
-        kernel_size: bp, odd.
-        expansion: width of the pointwise layers over `channels`.
-    """
-
-    type: Literal["convnext"] = "convnext"
-    channels: int = 256
-    kernel_size: int = 15
-    expansion: int = 4
-
-
-@strict
-@dataclass
-class DilatedCoreConfig:
-    """Residual dilated convolutions on a pooled grid, after Basenji (the core of the paper's dCNN and ConvNeXtDCNN).
-
-    Args:
-        type: always "dilated".
-        pool_size: bp per position of the core's grid; divides `bin_size`.
-        pool_left_padding: zeros put left of the stem's output before pooling. The reference has 1, which moves its
-            whole output grid one base left and drops the last base; 0 aligns the grid.
-        num_blocks: residual blocks.
-        dilation_growth: block i has dilation round(dilation_growth ** i).
-        bottleneck_channels: channels inside a residual block.
-        kernel_size: of the dilated convolutions, positions, odd.
-        dropout: at the end of every residual block.
-        feature_channels: width of the features that the head reads.
-        feature_dropout: on those features.
-    """
-
-    type: Literal["dilated"] = "dilated"
-    pool_size: int = 2
-    pool_left_padding: int = 1
-    num_blocks: int = 11
-    dilation_growth: float | int = 1.5
-    bottleneck_channels: int = 128
-    kernel_size: int = 3
-    dropout: float | int = 0.3
-    feature_channels: int = 2048
-    feature_dropout: float | int = 0.05
-
-    @property
-    def dilations(self) -> list[int]:
-        """Dilation of each block in positions; Python rounds halves to even, as the reference's numpy does."""
-        return [round(self.dilation_growth**i) for i in range(self.num_blocks)]
-
-
-StemConfig = ConvStemConfig | ConvNextStemConfig
-CoreConfig = DilatedCoreConfig
-STEMS = {"conv": ConvStemConfig, "convnext": ConvNextStemConfig}
-CORES = {"dilated": DilatedCoreConfig}
-
-# The two published models of this file, then smaller ones of the same code for laptops.
-PRESETS: dict[str, dict[str, dict[str, Any]]] = {
-    "convnext-dcnn": {"stem": {"type": "convnext"}, "core": {"type": "dilated"}},
-    "dcnn": {"stem": {"type": "conv"}, "core": {"type": "dilated"}},
-}
-_SIZES: dict[str, tuple[int, dict[str, Any]]] = {
-    "small": (96, {"bottleneck_channels": 64, "feature_channels": 512, "dropout": 0.1}),
-    "tiny": (32, {"bottleneck_channels": 32, "feature_channels": 64, "num_blocks": 8, "dropout": 0.1}),
-}
-for _name, _parts in list(PRESETS.items()):
-    for _size, (_channels, _core) in _SIZES.items():
-        PRESETS[f"{_name}-{_size}"] = {
-            "stem": {**_parts["stem"], "channels": _channels},
-            "core": {**_parts["core"], **_core},
-        }
+from .architecture_parts import CORES, STEMS, CnnCoreConfig, CoreConfig, DilatedCoreConfig, LstmCoreConfig, StemConfig
+from .presets import PRESETS
 
 
 def _parse(value: dict[str, Any], kinds: dict[str, Any], name: str) -> Any:
@@ -133,7 +45,10 @@ class AtacConfig(PreTrainedConfig):
         target_transform: scale of training and of `predictions`: "log1p" (natural) or "none".
         genome: assembly name of the training data, for the record.
         stem: `ConvStemConfig` or `ConvNextStemConfig` as a dictionary with its `type`.
-        core: `DilatedCoreConfig` as a dictionary with its `type`.
+        core: `CnnCoreConfig`, `LstmCoreConfig`, `DilatedCoreConfig`, `TransformerCoreConfig` or `XlstmCoreConfig`,
+            likewise.
+        mappability_weight: weight of the optional second task, the mappability of the input's bases; 0 leaves the
+            head out. The paper's code has it with weight 1.
 
     Raises:
         ValueError: an unknown `type` or key of `stem` or `core`.
@@ -141,6 +56,8 @@ class AtacConfig(PreTrainedConfig):
     """
 
     model_type = "chromhub-atac"
+    # what a Trainer need not gather over an evaluation
+    keys_to_ignore_at_inference = ["last_hidden_state", "pooler_output", "mappability"]  # noqa: RUF012
 
     input_length: int = 2048
     target_length: int = 1024
@@ -152,6 +69,7 @@ class AtacConfig(PreTrainedConfig):
     genome: str = ""
     stem: dict[str, Any] | None = None
     core: dict[str, Any] | None = None
+    mappability_weight: float | int = 0.0
 
     def __post_init__(self, **kwargs: Any) -> None:
         """Fill the defaults that depend on other fields."""
@@ -166,7 +84,8 @@ class AtacConfig(PreTrainedConfig):
         """Return the configuration of a published architecture, or of a smaller one of the same code.
 
         Args:
-            name: "convnext-dcnn" or "dcnn", alone or with "-small" or "-tiny".
+            name: one of `PRESETS`: the eight published models, "conv-transformer" and "conv-xlstm", each alone or
+                with "-small" or "-tiny"; "cnn-paper" and "lstm-paper".
             **overrides: fields of `AtacConfig`; `stem` and `core` dictionaries update the preset's.
 
         Raises:
@@ -220,9 +139,53 @@ class AtacConfig(PreTrainedConfig):
             raise ValueError(f"`target_summary` must be max, mean or sum, got {self.target_summary!r}")
         if self.target_transform not in ("log1p", "none"):
             raise ValueError(f"`target_transform` must be log1p or none, got {self.target_transform!r}")
-        if self.stem_config.kernel_size % 2 == 0 or self.core_config.kernel_size % 2 == 0:
-            raise ValueError("`kernel_size` of stem and core must be odd, so that a window keeps its length")
-        if self.bin_size % self.core_config.pool_size:
+        if self.mappability_weight < 0:
+            raise ValueError(f"`mappability_weight` must not be negative, got {self.mappability_weight}")
+        self._validate_core()
+
+    def _validate_core(self) -> None:
+        """Check the core against the stem and the grid."""
+        stem, core = self.stem_config, self.core_config
+        if isinstance(core, DilatedCoreConfig) and core.kernel_size % 2 == 0:
+            raise ValueError(f"`core.kernel_size` must be odd in a dilated core, got {core.kernel_size}")
+        if isinstance(core, CnnCoreConfig):
+            if not len(core.channels) + 1 == len(core.pool_sizes) == len(core.dropouts):
+                raise ValueError(
+                    "`core.pool_sizes` and `core.dropouts` must be one longer than `core.channels`, got "
+                    f"{len(core.pool_sizes)}, {len(core.dropouts)} and {len(core.channels)}"
+                )
+            if core.output == "window":
+                return
+            if math.prod(core.pool_sizes) % self.bin_size:
+                raise ValueError(
+                    f"`core.pool_sizes` must multiply to a multiple of `bin_size` {self.bin_size}, "
+                    f"got {list(core.pool_sizes)}"
+                )
+        elif isinstance(core, LstmCoreConfig) and core.output == "last":
+            return
+        elif self.bin_size % core.pool_size:
+            raise ValueError(f"`core.pool_size` must divide `bin_size` {self.bin_size}, got {core.pool_size}")
+        if "valid" in (getattr(stem, "padding", "same"), getattr(core, "padding", "same")):
+            raise ValueError("`padding` must be 'same' where every bin is predicted from its own position")
+        if self.input_length % self.length_multiple:
             raise ValueError(
-                f"`core.pool_size` must divide `bin_size` {self.bin_size}, got {self.core_config.pool_size}"
+                f"`input_length` must be a multiple of {self.length_multiple} with this core, got {self.input_length}"
             )
+        heads = getattr(core, "num_heads", 1)
+        if stem.channels % heads:
+            raise ValueError(f"`core.num_heads` must divide `stem.channels` {stem.channels}, got {heads}")
+
+    @property
+    def fixed_length(self) -> bool:
+        """Whether the model reads windows of `input_length` only."""
+        return getattr(self.core_config, "output", "position") != "position"
+
+    @property
+    def length_multiple(self) -> int:
+        """Bp that the length of an input must be a multiple of."""
+        core = self.core_config
+        return (
+            self.bin_size
+            if not isinstance(core, CnnCoreConfig)
+            else math.lcm(self.bin_size, math.prod(core.pool_sizes))
+        )

@@ -5,6 +5,8 @@ Shapes: B batch, C channels, H hidden channels, L positions. Inside a block the 
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
+from transformers.modeling_layers import GradientCheckpointingLayer
 
 from .fused_convnext import fused_convnext, fusible
 
@@ -29,7 +31,7 @@ class GlobalResponseNorm(nn.Module):
         return torch.addcmul(self.beta, hidden, 1 + self.gamma * share)
 
 
-class ConvNextBlock(nn.Module):
+class ConvNextBlock(GradientCheckpointingLayer):
     """Convolution, LayerNorm, pointwise MLP with GELU and GRN, residual.
 
     Where the channels change, the residual is the convolution's output (the reference's choice).
@@ -40,7 +42,8 @@ class ConvNextBlock(nn.Module):
     ) -> None:
         super().__init__()
         groups = in_channels if depthwise else 1
-        self.conv = nn.Conv1d(in_channels, channels, kernel_size, padding=kernel_size // 2, groups=groups)
+        self.right_padding = 1 - kernel_size % 2  # an even kernel reads one base more on the right
+        self.conv = nn.Conv1d(in_channels, channels, kernel_size, padding=(kernel_size - 1) // 2, groups=groups)
         self.norm = nn.LayerNorm(channels, eps=1e-6)
         self.pointwise_in = nn.Linear(channels, expansion * channels)
         self.activation = nn.GELU()
@@ -53,7 +56,7 @@ class ConvNextBlock(nn.Module):
 
     def plain_forward(self, inputs: Tensor) -> Tensor:
         """The block as the paper writes it."""
-        convolved = self.conv(inputs)
+        convolved = self.conv(F.pad(inputs, (0, self.right_padding)) if self.right_padding else inputs)
         hidden = self.norm(convolved.transpose(1, 2))  # (B, L, C)
         hidden = self.pointwise_out(self.grn(self.activation(self.pointwise_in(hidden))))
         residual = inputs if inputs.shape[1] == convolved.shape[1] else convolved

@@ -1,14 +1,16 @@
 """The dilated core: features at one base (B, C, L) -> features at one bin (B, F, N)."""
 
 from torch import Tensor, nn
-from torch.nn import functional as F
+from transformers.modeling_layers import GradientCheckpointingLayer
 
-from .configuration_atac import DilatedCoreConfig
+from .architecture_parts import DilatedCoreConfig
 from .dropout import FastDropout
+from .fast_pool import max_pool
+from .fused_dilated import fast_pointwise, fast_pointwise_applies
 from .stems import ConvUnit
 
 
-class DilatedBlock(nn.Module):
+class DilatedBlock(GradientCheckpointingLayer):
     """A dilated and a pointwise unit around a bottleneck, added to the input."""
 
     def __init__(self, channels: int, bottleneck_channels: int, *, kernel_size: int, dilation: int, dropout: float):
@@ -18,8 +20,11 @@ class DilatedBlock(nn.Module):
         self.dropout = FastDropout(dropout)
 
     def forward(self, hidden: Tensor) -> Tensor:
-        """Map (B, C, P) to (B, C, P)."""
-        return hidden + self.dropout(self.pointwise(self.dilated(hidden)))
+        """Map (B, C, P) to (B, C, P), in training on a CPU by the fast path."""
+        narrow = self.dilated(hidden)
+        if fast_pointwise_applies(self.pointwise, self.dropout, narrow):
+            return fast_pointwise(self.pointwise, self.dropout, narrow, residual=hidden)
+        return hidden + self.dropout(self.pointwise(narrow))
 
 
 class DilatedCore(nn.Module):
@@ -41,13 +46,16 @@ class DilatedCore(nn.Module):
         )
         self.features = ConvUnit(channels, config.feature_channels, kernel_size=1)
         self.feature_dropout = FastDropout(config.feature_dropout)
-        self.bin_pool = nn.AvgPool1d(bin_size // config.pool_size)
-        self.feature_channels = config.feature_channels
+        self.positions_per_bin = bin_size // config.pool_size
+        self.bin_pool = nn.AvgPool1d(self.positions_per_bin)
+        self.feature_channels, self.bins_per_position = config.feature_channels, 1
 
     def forward(self, hidden: Tensor) -> Tensor:
         """Map (B, C, L) to (B, F, N)."""
         # The reference pads one zero on the left: pooled position j covers bases 2j - 1 and 2j.
-        hidden = self.pool(F.pad(hidden, (self.left_padding, 0)))
+        hidden = max_pool(self.pool, hidden, self.left_padding)
         for block in self.blocks:
             hidden = block(hidden)
+        if fast_pointwise_applies(self.features, self.feature_dropout, hidden):
+            return fast_pointwise(self.features, self.feature_dropout, hidden, pool=self.positions_per_bin)
         return self.bin_pool(self.feature_dropout(self.features(hidden)))

@@ -23,3 +23,8 @@ def poisson_nll(rates: Tensor, targets: Tensor, mask: Tensor | None = None) -> T
     targets = torch.where(counted, targets, torch.zeros_like(targets))
     loss = rates - targets * torch.log(rates + 1e-8)
     return (loss * counted).sum() / counted.sum().clamp(min=1)
+
+
+def masked_mean_square(predictions: Tensor, targets: Tensor, mask: Tensor) -> Tensor:
+    """Return the mean squared difference where `mask` is 1; 0 when nothing counts. All three have one shape."""
+    return ((predictions - targets) ** 2 * mask).sum() / mask.sum().clamp(min=1)

@@ -1,0 +1,176 @@
+"""Predictions of the dilated models on a CPU, one window at a time, equal to the plain model in evaluation.
+
+What evaluation allows and training does not:
+
+* batch normalisation is a scale and a shift, and both go into the convolution before it;
+* after the last activation everything is linear (wide pointwise convolution, normalisation, average over a bin, head),
+  so it is one vector of C weights a track;
+* the bins asked for read only a cone of positions, narrower from block to block. GRN reads the whole window, so a
+  ConvNeXt stem is computed whole up to it.
+
+What one window needs stays in cache, in buffers that the next window uses again.
+Shapes: L bp, P positions of the core's grid, C channels, H hidden channels, K kernel size, T tracks, N bins.
+"""
+
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from .fast_path import compute_dtype, fast_path_allowed, is_plain
+from .folded_weights import FoldedConv, FoldedMixer, FoldedModel, folded_weights
+from .products import product
+from .window_threads import over_windows
+
+_UNIT = {"activation": nn.GELU, "conv": nn.Conv1d}
+_CONVNEXT = {**_UNIT, "norm": nn.LayerNorm, "pointwise_in": nn.Linear, "pointwise_out": nn.Linear}
+_gelu = torch.ops.aten.gelu.out
+
+
+def fast_prediction(model: Any, inputs: Tensor, *, target_only: bool) -> Tensor | None:
+    """Predict (B, T, N) in float32, or return None where this is no way to compute what `model` does.
+
+    Args:
+        model: a track model in evaluation mode.
+        inputs: (B, L) base codes or (B, 4, L) one-hot.
+        target_only: the central bins of `config.target_length` alone.
+    """
+    if inputs.device.type != "cpu" or torch.is_grad_enabled() or not _applies(model):
+        return None
+    bases = model.one_hot_inputs(inputs).transpose(1, 2)  # (B, L, 4)
+    dtype = compute_dtype(bases)
+    crop = model.config.crop_bins if target_only else 0
+    with torch.autocast("cpu", enabled=False):
+        folded, bases = folded_weights(model, dtype), bases.to(dtype).contiguous()
+
+        def logits(piece: range) -> Tensor:
+            windows = _Windows(folded, bases.shape[1], crop)
+            return torch.stack([windows.logits(bases[i]) for i in piece])
+
+        return model.head_activation(torch.cat(over_windows(len(bases), logits)).transpose(1, 2))
+
+
+def _applies(model: Any) -> bool:
+    """Tell whether a model has a stem and a core of this file, as they were built."""
+    stem, core, config = model.stem, model.core, model.config
+    if model.training or config.core_config.type != "dilated" or core.left_padding >= core.pool.kernel_size:
+        return False
+    if not fast_path_allowed(model, model.head.weight, {"head": nn.Linear, "head_activation": nn.Softplus}):
+        return False
+    units = [core.features, *(unit for block in core.blocks for unit in (block.dilated, block.pointwise))]
+    if config.stem_config.type == "convnext":
+        return is_plain(stem, _CONVNEXT) and all(_is_foldable(unit) for unit in units)
+    return config.stem_config.unit == "gelu-conv-norm" and all(_is_foldable(unit) for unit in (stem, *units))
+
+
+def _is_foldable(unit: Any) -> bool:
+    norm = unit.norm
+    return is_plain(unit, _UNIT) and isinstance(norm, nn.BatchNorm1d) and norm.running_mean is not None
+
+
+class _Windows:
+    """Computes windows of one length, one after the other, in the same buffers.
+
+    Args:
+        model: folded weights.
+        length: L.
+        crop: bins left out on each side.
+    """
+
+    def __init__(self, model: FoldedModel, length: int, crop: int) -> None:
+        self.model, self.length = model, length
+        like = model.conv.matrix
+        positions = (length + model.left_padding) // model.pool_size
+        num_bins = positions // model.positions_per_bin
+        # The cone: positions that each block computes, found from the last block to the first.
+        left, right = crop * model.positions_per_bin, (num_bins - crop) * model.positions_per_bin
+        self.cone = []
+        for block in reversed(model.blocks):
+            self.cone.append((left, right))
+            left, right = max(0, left - block.reach), min(positions, right + block.reach)
+        self.cone.reverse()
+        self.pooled = left, right
+        self.target = self.cone[-1] if self.cone else self.pooled
+        channels = like.shape[1]
+        self.stem = like.new_zeros(model.left_padding + length, channels)  # starts with the zeros that pooling reads
+        self.hidden = like.new_empty(positions, channels)
+        self.margin = max((block.reach for block in model.blocks), default=0)
+        self.activated = like.new_zeros(positions + 2 * self.margin, channels)
+        self.mixer = None if model.mixer is None else _MixerBuffers(model.mixer, like.new_empty(length, channels))
+
+    def logits(self, bases: Tensor) -> Tensor:
+        """Map (L, 4) to (N - 2 * crop, T), float32."""
+        model, (left, right) = self.model, self.pooled
+        self._compute_stem(bases)
+        size, hidden = model.pool_size, self.hidden
+        taps = [self.stem[left * size + k : right * size : size] for k in range(size)]
+        hidden[left:right] = taps[0]
+        for tap in taps[1:]:
+            torch.maximum(hidden[left:right], tap, out=hidden[left:right])
+        for block, (start, stop) in zip(model.blocks, self.cone, strict=True):
+            # GELU of what the block reads; beyond the window it reads zeros.
+            reach, begin = block.reach, self.margin + start - block.reach
+            low, high = max(0, start - reach), min(len(hidden), stop + reach)
+            _gelu(hidden[low:high], out=self.activated[self.margin + low : self.margin + high])
+            self.activated[begin : self.margin + low] = 0
+            self.activated[self.margin + high : self.margin + stop + reach] = 0
+            rows, channels = stop - start, hidden.shape[1]
+            read = self.activated[begin:].as_strided(
+                (rows, len(block.taps), channels), (channels, block.dilation * channels, 1)
+            )
+            narrow = product(read.flatten(1), block.taps.flatten(0, 1), block.bias)
+            hidden[start:stop] += product(_gelu(narrow, out=narrow), block.matrix, block.shift)
+        start, stop = self.target
+        activated = _gelu(hidden[start:stop], out=self.activated[: stop - start])
+        return (
+            product(activated.float(), model.head).unflatten(0, (-1, model.positions_per_bin)).mean(1) + model.head_bias
+        )
+
+    def _compute_stem(self, bases: Tensor) -> None:
+        """Write the stem's output at the bases that pooling reads."""
+        model, (left, right) = self.model, self.pooled
+        padding = model.left_padding
+        first, last = max(0, left * model.pool_size - padding), right * model.pool_size - padding
+        outputs = self.stem[padding + first : padding + last]
+        if self.mixer is None:
+            _convolve(model.conv, F.gelu(bases), first, last, outputs)
+        else:
+            _convolve(model.conv, bases, 0, self.length, self.mixer.convolved)
+            self.mixer.mix(first, last, outputs)
+
+
+def _convolve(conv: FoldedConv, bases: Tensor, first: int, last: int, outputs: Tensor) -> None:
+    """Convolve (L, 4) at positions `first` to `last`; an even kernel reads one more base on the right."""
+    size, (length, width) = conv.kernel_size, bases.shape
+    padded = F.pad(bases, (0, 0, (size - 1) // 2, size // 2))
+    unfolded = padded.as_strided((length, size * width), (width, 1))  # (L, K * 4)
+    outputs.copy_(product(unfolded[first:last].contiguous(), conv.matrix, conv.bias))
+
+
+class _MixerBuffers:
+    """A ConvNeXt V2 block behind its convolution, see `fused_convnext`.
+
+    Args:
+        mixer: folded weights.
+        convolved: (L, C), where the convolution's output will be.
+    """
+
+    def __init__(self, mixer: FoldedMixer, convolved: Tensor) -> None:
+        self.mixer, self.convolved = mixer, convolved
+        self.hidden, self.squares = convolved.new_empty(2, len(convolved), len(mixer.gamma))
+        self.ones = convolved.new_ones(1, len(convolved))
+
+    def mix(self, first: int, last: int, outputs: Tensor) -> None:
+        """Write the block's output at positions `first` to `last`."""
+        mixer, convolved, hidden, squares = self.mixer, self.convolved, self.hidden, self.squares
+        weight, bias, eps = mixer.norm
+        normed = F.layer_norm(convolved, (convolved.shape[1],), weight, bias, eps)
+        _gelu(product(normed, mixer.inward, mixer.inward_bias), out=hidden)
+        torch.mul(hidden, hidden, out=squares)
+        norms = (self.ones @ squares).float().sqrt().view(-1)
+        scaled = mixer.outward * (1 + mixer.gamma * (norms / (norms.mean() + mixer.eps)))
+        mixed = product(hidden[first:last], scaled.to(outputs.dtype).t(), mixer.shift)
+        torch.add(convolved[first:last], mixed, out=outputs)
+        if mixer.relu:
+            outputs.relu_()

@@ -1,0 +1,127 @@
+"""A convolution as one matrix product for each window, on a CPU.
+
+Faster than oneDNN's convolutions, most of all backward and in bfloat16, while the K * C * F weights stay in cache.
+Shapes: B batch, P positions in, Q out, C and F channels, K kernel size.
+"""
+
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.autograd.function import once_differentiable
+
+from .products import product
+from .window_threads import over_windows, sum_over_windows
+
+
+def unfolded_conv(
+    conv: nn.Conv1d, hidden: Tensor, *, dtype: torch.dtype, gelu_first: bool = False, right_padding: int = 0
+) -> Tensor:
+    """Map (B, P, C) to (B, Q, F).
+
+    Args:
+        conv: without groups and stride; its padding goes on both sides.
+        hidden: (B, P, C).
+        dtype: of the products.
+        gelu_first: apply GELU to `hidden`.
+        right_padding: zeros on the right beyond the padding.
+    """
+    left = int(conv.padding[0])
+    return _UnfoldedConv.apply(
+        hidden, conv.weight, conv.bias, conv.dilation[0], (left, left + right_padding), gelu_first, dtype
+    )
+
+
+class _UnfoldedConv(torch.autograd.Function):
+    """(B, P, C) -> (B, Q, F)."""
+
+    @staticmethod
+    @torch.autocast("cpu", enabled=False)
+    def forward(
+        ctx: Any,
+        hidden: Tensor,
+        weight: Tensor,
+        bias: Tensor | None,
+        dilation: int,
+        padding: tuple[int, int],
+        gelu_first: bool,
+        dtype: torch.dtype,
+    ) -> Tensor:
+        (batch, positions, channels), (width, _, taps) = hidden.shape, weight.shape
+        matrix = weight.permute(2, 1, 0).flatten(0, 1).to(dtype)  # (K * C, F)
+        offset = None if bias is None else bias.to(dtype)
+        outputs = torch.empty(batch, positions + sum(padding) - (taps - 1) * dilation, width, dtype=dtype)
+
+        def compute(piece: range) -> None:
+            window = _Unfolded(positions, channels, taps, dilation, padding, dtype)
+            for i in piece:
+                window.read(hidden[i], gelu_first)
+                outputs[i] = product(window.columns(), matrix, offset)
+
+        over_windows(batch, compute)
+        ctx.save_for_backward(hidden, weight)
+        ctx.options = dilation, padding, gelu_first, dtype
+        return outputs
+
+    @staticmethod
+    @once_differentiable
+    @torch.autocast("cpu", enabled=False)
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:  # pyright: ignore[reportIncompatibleMethodOverride]
+        (hidden, weight), (dilation, padding, gelu_first, dtype) = ctx.saved_tensors, ctx.options
+        (batch, positions, channels), (width, _, taps) = hidden.shape, weight.shape
+        gradient = gradients[0].to(dtype).contiguous()
+        span = (taps - 1) * dilation
+        around = span - padding[0], span - padding[1]
+        flipped = weight.flip(2).permute(2, 0, 1).flatten(0, 1).to(dtype)  # (K * F, C)
+        d_hidden = torch.empty_like(hidden) if ctx.needs_input_grad[0] else None
+
+        def compute(piece: range) -> tuple[Tensor]:
+            window = _Unfolded(positions, channels, taps, dilation, padding, dtype)
+            d_window = _Unfolded(gradient.shape[1], width, taps, dilation, around, dtype)
+            d_matrix = torch.zeros(taps * channels, width)
+            for i in piece:
+                window.read(hidden[i], gelu_first)
+                d_matrix += product(window.columns().t(), gradient[i])
+                if d_hidden is not None:
+                    d_window.read(gradient[i], False)
+                    d_inner = product(d_window.columns(), flipped)
+                    d_hidden[i] = torch.ops.aten.gelu_backward(d_inner, hidden[i].to(dtype)) if gelu_first else d_inner
+            return (d_matrix,)
+
+        (d_matrix,) = sum_over_windows(batch, compute)
+        d_bias = gradient.sum((0, 1), dtype=torch.float32) if ctx.needs_input_grad[2] else None
+        return d_hidden, d_matrix.view(taps, channels, width).permute(2, 1, 0), d_bias, *[None] * 4
+
+
+class _Unfolded:
+    """What a kernel reads at each position of a window (P, C) with zeros around it: (Q, K * C).
+
+    Args:
+        positions: P.
+        channels: C.
+        taps: K.
+        dilation: positions between taps.
+        padding: zeros left and right.
+        dtype: of the products.
+    """
+
+    def __init__(
+        self, positions: int, channels: int, taps: int, dilation: int, padding: tuple[int, int], dtype: torch.dtype
+    ) -> None:
+        left, right = padding
+        padded = torch.zeros(left + positions + right, channels, dtype=dtype)
+        self._inner = padded[left : left + positions]
+        shape, strides = (len(padded) - (taps - 1) * dilation, taps, channels), (channels, dilation * channels, 1)
+        self._view = padded.as_strided(shape, strides)
+        self._columns = torch.empty(shape, dtype=dtype)
+
+    def read(self, window: Tensor, gelu: bool) -> None:
+        """Take the next window (P, C), or GELU of it."""
+        if gelu:
+            torch.ops.aten.gelu.out(window.to(self._inner.dtype), out=self._inner)
+        else:
+            self._inner.copy_(window)
+
+    def columns(self) -> Tensor:
+        """Unfold it; the next call writes to the same place."""
+        return self._columns.copy_(self._view).flatten(1)
