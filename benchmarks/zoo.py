@@ -136,6 +136,15 @@ def differences(preset: str) -> dict[str, float]:
     }
 
 
+def processor() -> str:
+    """Name the processor: ratios depend on it, e.g. on whether it has matrix units for bfloat16 (AMX)."""
+    info = Path("/proc/cpuinfo")
+    lines = info.read_text().splitlines() if info.exists() else []
+    name = next((line.split(":")[1].strip() for line in lines if line.startswith("model name")), platform.machine())
+    has_amx = any("amx_bf16" in line for line in lines if line.startswith("flags"))
+    return name + (", AMX bfloat16" if has_amx else ", no AMX")
+
+
 def timed(run: Callable[[], Any], *, repeats: int) -> float:
     """Return the median of `repeats` runs after one that does not count."""
     times = []
@@ -193,7 +202,7 @@ def compare(preset: str, *, size: int, rounds: int, threads: int) -> dict[str, A
         "rounds": rounds,
         "threads": threads,
         "torch": torch.__version__,
-        "machine": platform.processor() or platform.machine(),
+        "machine": processor(),
     }
     if max(result["max_difference"], result["max_difference_target_only"], result["gradient_difference"]) > 1e-4:
         raise SystemExit(f"{preset}: ours and the reference differ, no timing is worth anything: {result}")
