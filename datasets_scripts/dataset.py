@@ -92,11 +92,10 @@ class WindowDataset(Dataset):
             mappable = self.store.gather_mappable(starts, self.input_length)
             mappable[turned] = mappable[turned, ::-1]
             batch["mappability_labels"] = mappable
-        gather_mask = getattr(self.store, "gather_mask", None)
-        mask = None if gather_mask is None else gather_mask(starts, self.input_length)  # None: nothing is masked
-        if mask is not None:
-            batch["mask"] = np.array(mask, np.uint8)
-            batch["mask"][turned] = batch["mask"][turned, :, ::-1]
+        if getattr(self.store, "has_masks", False):
+            mask = getattr(self.store, "gather_mask")(starts, self.input_length)
+            mask[turned] = mask[turned, :, ::-1]
+            batch["mask"] = mask
         return batch
 
 

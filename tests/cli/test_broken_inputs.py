@@ -70,7 +70,9 @@ def bigwig(toy: Toy, sizes: dict[str, int], values: list[float]) -> Path:
         file.addHeader(list(sizes.items()))
         starts = [10 * i for i in range(len(values))]
         for chrom in sizes:
-            file.addEntries([chrom] * len(starts), starts, ends=[s + 10 for s in starts], values=values)
+            file.addEntries(
+                [chrom] * len(starts), starts, ends=[s + 10 for s in starts], values=[float(value) for value in values]
+            )
     return path
 
 
@@ -286,14 +288,11 @@ def test_a_failed_rebuild_keeps_the_old_store(toy) -> None:
     ("spoil", "parts"),
     [
         (lambda store: shutil.rmtree(store), ["kept-store", "is not a chromhub store", "chromhub data build"]),
-        (lambda store: (store / "store.json").write_text("{"), ["store.json"]),
         (
             lambda store: (store / "store.json").write_text('{"format": "zarr"}'),
             ["store.json", "build the store again"],
         ),
         (lambda store: (store / "codes.npy").unlink(), ["kept-store", "codes.npy is missing"]),
-        (lambda store: cut(store / "codes.npy", 0.5), ["codes.npy"]),
-        (lambda store: cut(store / "tracks" / "a.npy", 0.5), ["a.npy"]),
         (lambda store: np.save(store / "tracks" / "a.npy", np.zeros(9)), ["a.npy", "build again"]),
         (lambda store: (store / "split.json").write_text("no"), ["split.json", "is not JSON"]),
     ],

@@ -21,10 +21,13 @@ def dataset(store) -> WindowDataset:
 class MaskedStore(GenomeStore):
     """A store whose first track is missing over chr1:3000-4000."""
 
+    has_masks = True
+
     def gather_mask(self, starts: np.ndarray, length: int) -> np.ndarray:
+        """As the store's own."""
         first = self.offset("chr1") + np.array([3000, 4000])
         bins = starts[:, None] + np.arange(0, length, self.bin_size)
-        mask = np.ones((len(starts), 2, length // self.bin_size), bool)
+        mask = np.ones((len(starts), 2, length // self.bin_size), np.uint8)
         mask[:, 0] = (bins < first[0]) | (bins >= first[1])
         return mask
 

@@ -69,6 +69,7 @@ def test_accumulated_parts_are_one_batch_whatever_a_mask_leaves_out(tmp_path, mo
         bins = starts[:, None] + np.arange(0, length, self.bin_size)
         return (bins // 3000 % 3 > 0)[:, None].astype(np.uint8)
 
+    monkeypatch.setattr(GenomeStore, "has_masks", True, raising=False)
     monkeypatch.setattr(GenomeStore, "gather_mask", gather_mask, raising=False)
     small_store(tmp_path / "data")
     quietly(recipe_for(tmp_path / "data", epochs=1), tmp_path / "whole")

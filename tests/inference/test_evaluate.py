@@ -121,9 +121,11 @@ def test_tracks_keep_their_order(tmp_path):
 
 def test_masked_bins_do_not_count(tiny_model, store):
     class Masked(type(store)):
+        has_masks = True
+
         def gather_mask(self, starts, length):
             """Every bin of 512 bp but the first 256 bp counts, so half of them do."""
-            return np.tile(np.arange(length // 4) // 64 % 2 > 0, (len(starts), 1, 1))
+            return np.tile(np.uint8(np.arange(length // 4) // 64 % 2), (len(starts), 1, 1))
 
     masked = Masked.open(store.path)
     whole, half = (evaluate(tiny_model, s)["results"]["atac"]["genome_wide"]["pooled"] for s in (store, masked))
