@@ -78,7 +78,8 @@ class WindowDataset(Dataset):
     def __getitems__(self, indices: Sequence[int]) -> dict[str, np.ndarray]:
         """Return a batch: `inputs` (B, L) uint8 codes and `labels` (B, T, N) float32 raw units.
 
-        With `mappability` also `mappability_labels` (B, L) uint8, 1 where a base is mappable, turned with its window.
+        With `mappability` also `mappability_labels` (B, L) uint8, 1 where a base is mappable. From a store that masks
+        parts of its tracks also `mask` (B, T, N) uint8, 1 where a bin counts. Both turn with their window.
         """
         chosen = np.asarray(indices, np.int64)
         starts = self._starts[chosen] + self._jitter[chosen]
@@ -91,6 +92,10 @@ class WindowDataset(Dataset):
             mappable = self.store.gather_mappable(starts, self.input_length)
             mappable[turned] = mappable[turned, ::-1]
             batch["mappability_labels"] = mappable
+        if getattr(self.store, "has_masks", False):
+            mask = getattr(self.store, "gather_mask")(starts, self.input_length)
+            mask[turned] = mask[turned, :, ::-1]
+            batch["mask"] = mask
         return batch
 
 

@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import pairwise
 from pathlib import Path
 from typing import Literal
@@ -34,6 +34,7 @@ class Split:
         train: for training.
         valid: for choosing a model; may be empty.
         test: for the final number; may be empty.
+        name: what messages call it; the file it was read from.
 
     Raises:
         ValueError: two entries overlap, within a part or between parts, or an entry is not a region.
@@ -42,6 +43,7 @@ class Split:
     train: tuple[str, ...]
     valid: tuple[str, ...]
     test: tuple[str, ...]
+    name: str = field(default="the split", compare=False, repr=False)
 
     def __post_init__(self) -> None:
         placed = []
@@ -77,7 +79,7 @@ class Split:
             if not isinstance(entries, list) or not all(isinstance(entry, str) for entry in entries):
                 raise ValueError(f'{path}: {part} must be a list of "chrom" or "chrom:start-end", got {entries!r:.80}')
         try:
-            return cls(**parts)
+            return cls(**parts, name=str(path))
         except ValueError as error:
             raise ValueError(f"{path}: {error}") from error
 
@@ -93,23 +95,24 @@ class Split:
         """
         regions = {entry: parse_region(entry) for part in PARTS for entry in getattr(self, part)}
         chroms = [chrom for chrom, _, _ in regions.values()]
-        names = match_chroms(chroms, chrom_sizes, what="the split with the genome") if chroms else {}
+        names = match_chroms(chroms, chrom_sizes, what=f"{self.name} with the genome") if chroms else {}
         if unknown := [chrom for chrom in dict.fromkeys(chroms) if chrom not in names]:
             raise ValueError(
-                f"the split names chromosomes the genome lacks: {shown(unknown)}; the genome has {shown(chrom_sizes)}"
+                f"{self.name} names chromosomes the genome lacks: {shown(unknown)}; the genome has {shown(chrom_sizes)}"
             )
         renamed: dict[str, str] = {}
         for entry, (chrom, start, end) in regions.items():
             name = names[chrom]
             renamed[entry] = name if end is None else f"{name}:{start}-{end}"
             if end is not None and end > chrom_sizes[name]:
-                raise ValueError(f"split entry {entry} must end within {name}, which has {chrom_sizes[name]} bp")
-        return Split(*(tuple(renamed[entry] for entry in getattr(self, part)) for part in PARTS))
+                raise ValueError(f"{self.name}: entry {entry} must end within {name}, which has {chrom_sizes[name]} bp")
+        return Split(*(tuple(renamed[entry] for entry in getattr(self, part)) for part in PARTS), name=self.name)
 
     def restricted_to(self, chroms: Iterable[str]) -> "Split":
         """Return the split without the entries of other chromosomes than `chroms`."""
         chosen = set(chroms)
-        return Split(*(tuple(e for e in getattr(self, part) if parse_region(e)[0] in chosen) for part in PARTS))
+        parts = (tuple(e for e in getattr(self, part) if parse_region(e)[0] in chosen) for part in PARTS)
+        return Split(*parts, name=self.name)
 
     def intervals(self, part: Part, chrom_sizes: Mapping[str, int]) -> pd.DataFrame:
         """Return the intervals of a part, as columns chrom, start, end, in the order of the genome.

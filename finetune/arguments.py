@@ -60,7 +60,6 @@ def training_arguments(
         load_best_model_at_end=True,
         metric_for_best_model="eval_pearson",
         greater_is_better=True,
-        batch_eval_metrics=True,
         report_to="none",
         disable_tqdm=True,
         ddp_find_unused_parameters=False,

@@ -1,25 +1,20 @@
-"""The trainer: transformers' Trainer with the paper's optimiser and schedule, and a Pearson that streams."""
+"""The trainer: transformers' Trainer with the paper's optimiser and schedule, and sums that hold over processes."""
 
 from collections.abc import Iterator
+from itertools import islice
 from pathlib import Path
 from typing import Any, cast
 
-import numpy as np
 import torch
+from accelerate.utils import gather_object
 from torch import Tensor, nn
 from torch.optim.lr_scheduler import LambdaLR, LRScheduler
-from torch.utils.data import Sampler
-from transformers import (
-    EvalPrediction,
-    PrinterCallback,
-    Trainer,
-    TrainerCallback,
-    TrainerControl,
-    TrainerState,
-    TrainingArguments,
-)
+from torch.utils.data import DataLoader
+from transformers import PrinterCallback, Trainer, TrainerCallback, TrainerControl, TrainerState, TrainingArguments
+from transformers.trainer_utils import EvalLoopOutput
 
-from ..datasets_scripts.dataset import WindowDataset, collate
+from ..datasets_scripts.dataset import WindowDataset
+from ..datasets_scripts.loader import WindowBatches, WindowLoader, num_counted
 from ..inference.metrics import PearsonState
 from .adapters import freeze_statistics
 from .optimizer import build_optimizer
@@ -27,36 +22,11 @@ from .recipe import Recipe
 from .schedule import build_schedule
 
 
-class EpochSampler(Sampler[int]):
-    """An order of the windows that depends on the seed and the epoch alone, so that a resumed run sees the same."""
-
-    def __init__(self, num_windows: int, *, seed: int) -> None:
-        self.num_windows = num_windows
-        self.seed = seed
-        self.epoch = 0
-
-    def __len__(self) -> int:
-        """Return the number of windows."""
-        return self.num_windows
-
-    def __iter__(self) -> Iterator[int]:
-        """Yield every window's index once."""
-        yield from np.random.default_rng([self.seed, self.epoch]).permutation(self.num_windows).tolist()
-
-    def set_epoch(self, epoch: int) -> None:
-        """Choose the epoch."""
-        self.epoch = epoch
-
-
 class SetEpoch(TrainerCallback):
-    """Tell sampler and dataset the epoch before it starts.
+    """Tell batches and dataset the epoch before it starts, which the Trainer leaves to accelerate's own loaders."""
 
-    The Trainer asks accelerate to, but accelerate forgets the dataset when it resumes within an epoch or runs on
-    several processes: it looks for `set_epoch` on what it wrapped, and stops at the sampler.
-    """
-
-    def __init__(self, sampler: EpochSampler, dataset: WindowDataset) -> None:
-        self.sampler = sampler
+    def __init__(self, batches: WindowBatches, dataset: WindowDataset) -> None:
+        self.batches = batches
         self.dataset = dataset
 
     def on_epoch_begin(
@@ -64,7 +34,7 @@ class SetEpoch(TrainerCallback):
     ) -> None:
         """Set the epoch; `state.epoch` counts passes over the windows, a fraction within one."""
         epoch = int(state.epoch or 0)
-        self.sampler.set_epoch(epoch)
+        self.batches.set_epoch(epoch)
         self.dataset.set_epoch(epoch)
 
 
@@ -87,22 +57,6 @@ class LogWithEvaluation(TrainerCallback):
     def on_step_end(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any) -> None:
         """Ask for a row of history."""
         control.should_log = control.should_log or control.should_evaluate or control.should_save
-
-
-class StreamingPearson:
-    """Pearson's r over all central bins of an evaluation, in the log1p scale, batch by batch."""
-
-    def __init__(self) -> None:
-        self.state = PearsonState()
-
-    def __call__(self, batch: EvalPrediction, compute_result: bool) -> dict[str, float]:
-        """Add a batch of `log1p` predictions and labels (B, T, N); return the metric after the last."""
-        self.state.update(_to_numpy(batch.predictions), _to_numpy(batch.label_ids))
-        if not compute_result:
-            return {}
-        result = float(self.state.compute())
-        self.state = PearsonState()
-        return {"pearson": result}
 
 
 class ChromTrainer(Trainer):
@@ -134,17 +88,22 @@ class ChromTrainer(Trainer):
     ) -> None:
         self.recipe = recipe
         self.steps_per_epoch = steps_per_epoch
-        self.sampler = EpochSampler(len(train_dataset), seed=recipe.seed)
-        own: list[TrainerCallback] = [SetEpoch(self.sampler, train_dataset)]
+        self.batches = WindowBatches(
+            len(train_dataset),
+            batch_size=recipe.batch_size,
+            seed=recipe.seed,
+            rank=args.process_index,
+            num_ranks=args.world_size,
+            accumulate=recipe.accumulate,
+        )
+        own: list[TrainerCallback] = [SetEpoch(self.batches, train_dataset)]
         if recipe.save_steps:
             own.append(SaveEvery(recipe.save_steps))
         super().__init__(
             model=model,  # pyright: ignore[reportArgumentType] - a PeftModel is welcome too
             args=args,
-            data_collator=collate,
             train_dataset=train_dataset,
             eval_dataset=eval_dataset,
-            compute_metrics=cast(Any, StreamingPearson()),
             callbacks=[*own, LogWithEvaluation(), *callbacks],
         )
         self.remove_callback(PrinterCallback)  # it prints to standard output, which is for results
@@ -158,8 +117,41 @@ class ChromTrainer(Trainer):
         best = self.state.best_model_checkpoint
         self._load_from_checkpoint(best if best and Path(best).is_dir() else str(checkpoint))
 
-    def _get_train_sampler(self, train_dataset: Any = None) -> EpochSampler:
-        return self.sampler
+    def get_train_dataloader(self) -> DataLoader:
+        """Return this process's share of every step."""
+        return self._loader(self.train_dataset, self.batches)
+
+    def get_eval_dataloader(self, eval_dataset: Any = None) -> DataLoader:
+        """Return this process's share of the validation windows, each in one process only."""
+        dataset = self.eval_dataset if eval_dataset is None else eval_dataset
+        batches = WindowBatches(
+            len(cast(WindowDataset, dataset)),
+            batch_size=self.args.per_device_eval_batch_size * self.args.world_size,
+            rank=self.args.process_index,
+            num_ranks=self.args.world_size,
+        )
+        return self._loader(dataset, batches)
+
+    def _loader(self, dataset: Any, batches: WindowBatches) -> DataLoader:
+        # Not through accelerate: it evens the ranks out by showing some windows twice.
+        num_workers = self.args.dataloader_num_workers
+        return WindowLoader(dataset, batches, num_workers=num_workers, device=self.args.device)
+
+    def get_batch_samples(
+        self, epoch_iterator: Iterator[Any], num_batches: int, device: torch.device
+    ) -> tuple[list[Any], None]:
+        """Return the parts of one step, each with its weight where parts may count unequal numbers of bins.
+
+        The Trainer takes the mean of the parts' mean losses, over ranks and accumulated parts; weighted so it is the
+        mean over all bins that count in the step, as of one process with one batch.
+        """
+        parts = list(islice(epoch_iterator, num_batches))
+        if self.args.world_size * num_batches > 1:
+            counts = torch.tensor([num_counted(part) for part in parts], device=device)
+            total = cast(Tensor, self.accelerator.reduce(counts.sum())).clamp(min=1)
+            for part, count in zip(parts, counts, strict=True):
+                part["weight"] = count * (len(parts) * self.args.world_size) / total
+        return parts, None
 
     def create_optimizer(self, model: nn.Module | None = None) -> torch.optim.Optimizer:
         """Return AdamW with the paper's parameter groups."""
@@ -190,25 +182,59 @@ class ChromTrainer(Trainer):
         """Return the model's loss, with batch normalisation frozen under an adapter or a head alone."""
         if self.recipe.mode in ("lora", "head"):
             freeze_statistics(model)  # here, since the Trainer calls model.train() before every step
-        return super().compute_loss(model, inputs, *args, **kwargs)
+        weight = inputs.pop("weight", None)
+        loss: Any = super().compute_loss(model, inputs, *args, **kwargs)
+        return loss if weight is None else loss * weight.to(loss.dtype)
+
+    def evaluation_loop(
+        self,
+        dataloader: DataLoader,
+        description: str,
+        prediction_loss_only: bool | None = None,
+        ignore_keys: list[str] | None = None,
+        metric_key_prefix: str = "eval",
+    ) -> EvalLoopOutput:
+        """Return loss and Pearson of the central bins that count; processes exchange sums, not predictions."""
+        model = self._wrap_model(cast(nn.Module, self.model), training=False).eval()
+        loss, num_bins, pearson = 0.0, 0, PearsonState()
+        for batch in dataloader:
+            mean, predictions, labels = self.prediction_step(model, batch, False)
+            loss += float(mean) * predictions.numel()
+            num_bins += predictions.numel()
+            pearson.update(predictions.cpu().numpy(), labels.cpu().numpy())
+            self.control = self.callback_handler.on_prediction_step(self.args, self.state, self.control)
+        shares = [(loss, num_bins, pearson)]
+        if self.args.world_size > 1:
+            shares = gather_object(shares)  # of every rank, in their order
+        pooled = PearsonState()
+        for _, _, share in shares:
+            pooled.merge(share)
+        num_bins = sum(count for _, count, _ in shares)
+        metrics = {
+            f"{metric_key_prefix}_loss": sum(share for share, _, _ in shares) / max(1, num_bins),
+            f"{metric_key_prefix}_pearson": pooled.compute(),
+        }
+        num_windows = len(cast(Any, dataloader.dataset))
+        return EvalLoopOutput(cast(Any, None), None, metrics, num_windows)  # no predictions are kept
 
     def prediction_step(
         self, model: nn.Module, inputs: dict[str, Any], prediction_loss_only: bool, ignore_keys: Any = None
     ) -> tuple[Tensor, Tensor, Tensor]:
-        """Return loss, predictions and labels of the central bins, the latter two as log1p (B, T, bins)."""
+        """Return loss, predictions and labels of the central bins that count, the latter two as log1p.
+
+        These are (B, T, bins), or (n,) where a mask leaves bins out.
+        """
         plain = cast(Any, self.accelerator.unwrap_model(cast(Any, model)))
         inputs = self._prepare_inputs(inputs)
-        num_bins, crop = inputs["labels"].shape[-1], plain.config.crop_bins
-        centre = torch.zeros(len(inputs["labels"]), num_bins, device=inputs["labels"].device)
-        centre[:, crop : num_bins - crop] = 1
+        labels, mask = inputs["labels"], inputs.pop("mask", None)
+        num_bins, crop = labels.shape[-1], plain.config.crop_bins
+        centre = torch.zeros(labels.shape, dtype=torch.bool, device=labels.device)
+        centre[..., crop : num_bins - crop] = True
+        counted = centre if mask is None else centre & mask.bool()
         with torch.no_grad(), self.compute_loss_context_manager():
-            output = model(**inputs, mask=centre)
-        predictions = output["predictions"][..., crop : num_bins - crop].float()
-        labels = inputs["labels"][..., crop : num_bins - crop]
+            output = model(**inputs, mask=counted)
+        predictions = output["predictions"].float()
         if plain.config.target_transform != "log1p":
             predictions = torch.log1p(plain.to_signal(predictions))
-        return output["loss"].detach().float(), predictions.contiguous(), torch.log1p(labels)
-
-
-def _to_numpy(values: Any) -> np.ndarray:
-    return values.cpu().numpy() if isinstance(values, Tensor) else np.asarray(values)
+        chosen = (..., slice(crop, num_bins - crop)) if mask is None else counted
+        return output["loss"].detach().float(), predictions[chosen], torch.log1p(labels[chosen])

@@ -13,6 +13,7 @@ import torch
 
 from ..datasets_scripts.dataset import WindowDataset, evaluation_windows
 from ..datasets_scripts.folds import Part
+from ..datasets_scripts.loader import WindowLoader
 from ..datasets_scripts.store import GenomeStore
 from ..modeling import AtacConfig, AtacForTrackPrediction
 from .metrics import PearsonState
@@ -159,17 +160,19 @@ def predicted_and_true(
         average_rc: as in `predict_batches`.
 
     Yields:
-        Chromosome, predicted and true signal of the targets, both (B, T, target bins) float32 in raw units.
+        Chromosome, predicted and true signal of the targets, both (B, T, target bins) float32 in raw units; the true
+        one is NaN where the store masks a track.
     """
     crop = model.config.crop_bins
-    for chrom, rows in windows.groupby("chrom", sort=False):
-        dataset = WindowDataset(store, rows, input_length=model.config.input_length)
-        firsts = range(0, len(dataset), batch_size)
-        batches = (dataset.__getitems__(range(i, min(i + batch_size, len(dataset)))) for i in firsts)
-        for batch in batches:
-            (predictions,) = predict_batches(model, [batch["inputs"]], device=device, average_rc=average_rc)
-            signal = model.to_signal(torch.from_numpy(predictions)).numpy()
-            yield str(chrom), signal, batch["labels"][..., crop : batch["labels"].shape[-1] - crop]
+    dataset = WindowDataset(store, windows, input_length=model.config.input_length)
+    of_chrom = dataset.windows.groupby("chrom", sort=False).indices
+    batches = [rows[i : i + batch_size].tolist() for rows in of_chrom.values() for i in range(0, len(rows), batch_size)]
+    for indices, batch in zip(batches, WindowLoader(dataset, batches, device=device or model.device), strict=True):
+        (predictions,) = predict_batches(model, [batch["inputs"].numpy()], device=device, average_rc=average_rc)
+        signal = model.to_signal(torch.from_numpy(predictions)).numpy()
+        true = batch["labels"] if "mask" not in batch else batch["labels"].where(batch["mask"] > 0, torch.nan)
+        chrom = str(dataset.windows["chrom"].iloc[indices[0]])
+        yield chrom, signal, true[..., crop : true.shape[-1] - crop].numpy()
 
 
 def rebin(values: np.ndarray, factor: int, *, summary: str) -> np.ndarray:
@@ -219,7 +222,8 @@ def _add(
         for scale, transform in SCALES.items():
             x, y = map(transform, coarse)
             for track in range(true.shape[1]):
-                states.setdefault((track, size, scale), PearsonState()).update(x[:, track], y[:, track])
+                known = ~np.isnan(y[:, track])  # a coarse bin with a masked one in it counts no more
+                states.setdefault((track, size, scale), PearsonState()).update(x[:, track][known], y[:, track][known])
 
 
 def _results(by_chrom: dict[str, _States], track: int) -> dict[str, Any]:

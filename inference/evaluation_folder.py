@@ -131,9 +131,10 @@ def _draw(
 
     spread = windows.iloc[np.unique(np.linspace(0, len(windows) - 1, _SCATTER_WINDOWS).astype(int))]
     predicted, true = pictured(spread)
+    known = ~np.isnan(true)
     scatter(
-        predicted,
-        true,
+        predicted[known],
+        true[known],
         folder / "scatter.png",
         title=f"{metrics['part']} part, {len(spread):,} of {len(windows):,} windows",
         unit=unit,
@@ -142,7 +143,7 @@ def _draw(
     predicted, true = (side.transpose(1, 0, 2).reshape(config.num_tracks, -1) for side in pictured(region))
     tracks(
         predicted,
-        true,
+        np.nan_to_num(true),
         folder / "tracks.png",
         chrom=str(region["chrom"].iloc[0]),
         start=int(region["start"].iloc[0]) + config.crop_bins * config.bin_size,

@@ -18,6 +18,7 @@ from ..datasets_scripts.atomic import check_output
 from ..datasets_scripts.bigwig import write_bigwig
 from ..datasets_scripts.chrom_names import match_chroms, shown
 from ..datasets_scripts.fasta import N_CODE, Fasta
+from ..datasets_scripts.loader import ahead
 from ..datasets_scripts.store import GenomeStore
 from ..modeling import AtacForTrackPrediction
 from .spool import Spool
@@ -95,6 +96,8 @@ def predict_chrom(
     batches = [tiles[first : first + batch_size] for first in range(0, len(tiles), batch_size)]
     context = (config.input_length - config.target_length) // 2
     windows = (cut_windows(codes, batch * config.target_length - context, config.input_length) for batch in batches)
+    if torch.device(device or model.device).type == "cuda":
+        windows = ahead(windows)
     predicted = predict_batches(model, windows, device=device, average_rc=average_rc)
     for batch, predictions in zip(batches, predicted, strict=True):
         signal = model.to_signal(torch.from_numpy(predictions)).numpy()  # (B, T, tile_bins)
@@ -114,9 +117,16 @@ def cut_windows(codes: np.ndarray, starts: np.ndarray, length: int) -> np.ndarra
     Returns:
         (B, length) uint8.
     """
-    positions = starts[:, None] + np.arange(length)
-    inside = (positions >= 0) & (positions < len(codes))
-    return np.where(inside, codes[positions.clip(0, len(codes) - 1)], np.uint8(N_CODE))
+    inside = (starts >= 0) & (starts + length <= len(codes))
+    if len(starts) and inside.all():
+        return np.lib.stride_tricks.sliding_window_view(codes, length)[starts]
+    windows = np.full((len(starts), length), N_CODE, np.uint8)
+    if inside.any():
+        windows[inside] = cut_windows(codes, starts[inside], length)
+    for row in np.flatnonzero(~inside):
+        first, last = np.clip([starts[row], starts[row] + length], 0, len(codes))
+        windows[row, first - starts[row] : last - starts[row]] = codes[first:last]
+    return windows
 
 
 @dataclass(frozen=True)

@@ -213,6 +213,44 @@ def test_evaluation_tiles(store) -> None:
     assert report == {"kind": "tile", "candidates": 18, "dropped": {"unmappable": 2}, "kept": 16}
 
 
+@pytest.mark.parametrize(
+    ("interval", "left_out"),
+    [
+        ((4608, 4609), True),  # first base of the input of target 5120-6144, which is 4608-6656
+        ((4600, 4608), False),
+        ((6655, 6656), True),  # last base
+        ((6656, 6700), False),
+        ((6700, 7168), False),  # the reference tests 512 bp too far right: it drops this one ...
+        ((4700, 4800), True),  # ... and keeps this one
+    ],
+)
+def test_evaluation_tests_the_input_itself_for_unmappable_bases(toy, interval, left_out) -> None:
+    store = toy.build(unmappable=toy.file("u.bed", "chr2\t{}\t{}\n".format(*interval)))
+    windows, _ = evaluation_windows(store, "valid", input_length=2048, target_length=1024)
+    assert (5120 - 512 not in windows["start"].tolist()) == left_out
+
+
+@pytest.mark.parametrize(
+    ("mask", "interval", "left_out"),
+    [
+        ("blacklist", (1000, 2000), False),  # adjacent to the window 2000-3000
+        ("blacklist", (3000, 4000), False),
+        ("blacklist", (2000, 5000), True),  # starts where it starts, ends beyond it
+        ("blacklist", (1000, 5000), True),
+        ("unmappable", (200, 2350), False),  # 35 % of it; the reference counts the whole 2150 bp
+        ("unmappable", (200, 2354), True),
+        ("unmappable", (2000, 5000), True),
+        ("unmappable", (1000, 5000), True),
+    ],
+)
+def test_training_windows_and_the_reference_s_filter_bugs(toy, mask, interval, left_out) -> None:
+    inputs = {"blacklist": None, "unmappable": None, mask: toy.file("m.bed", "chr1\t{}\t{}\n".format(*interval))}
+    windows, _ = training_windows(
+        toy.build(**inputs), WindowPlan(stride=1000), input_length=LENGTH, max_jitter=244
+    )  # with its jitter 2000-3000
+    assert (2244 not in windows["start"].tolist()) == left_out
+
+
 def test_evaluation_tests_the_blacklist_on_the_target_only(toy) -> None:
     store = toy.build(blacklist=toy.file("b.bed", "chr2\t20024\t20030\n"))
     windows, _ = evaluation_windows(store, "test", input_length=2048, target_length=1024)

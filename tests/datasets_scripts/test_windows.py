@@ -71,6 +71,38 @@ def test_any_shared_base_overlaps(interval) -> None:
     assert drop_overlapping(table(("chr1", 10, 20)), table(("chr1", *interval)))[1] == 1
 
 
+@pytest.mark.parametrize(
+    ("interval", "covered"),
+    [
+        ((0, 1000), 0),  # ends where the window starts
+        ((3000, 4000), 0),  # starts where it ends
+        ((999, 1001), 1),
+        ((2999, 3500), 1),
+        ((1000, 1001), 1),
+        ((1000, 3000), 2000),  # the window itself
+        ((1000, 9000), 2000),  # starts where the window starts and ends beyond it
+        ((0, 3000), 2000),
+        ((0, 9000), 2000),  # contains it
+        ((0, 1040), 40),  # long intervals that reach in by 2 %, 15 %, 27 %
+        ((2700, 9000), 300),
+        ((0, 1540), 540),
+        ((1500, 1501), 1),
+    ],
+)
+def test_where_an_interval_may_lie(interval, covered) -> None:
+    """The places of atac-asap 0.2.2's filter bugs: `<` where `<=` is meant, closed ends, overlap that is not cut."""
+    window = table(("chr1", 1000, 3000))
+    assert covered_bp(window, table(("chr1", *interval))).tolist() == [covered]
+    assert drop_overlapping(window, table(("chr1", *interval)))[1] == (covered > 0)
+    assert drop_covered(window, table(("chr1", *interval)), max_fraction=0.35)[1] == (covered > 700)
+
+
+def test_many_chromosomes_and_many_intervals() -> None:
+    windows = table(*((f"c{i}", 100, 200) for i in range(50)))
+    intervals = table(*((f"c{i}", 100 + i, 400) for i in range(0, 50, 2)), ("other", 0, 10**9))
+    assert covered_bp(windows, intervals).tolist() == [100 - i if i % 2 == 0 else 0 for i in range(50)]
+
+
 def test_covered_bp_equals_counting() -> None:
     rng = np.random.default_rng(0)
     for _ in range(20):

@@ -119,6 +119,26 @@ def test_tracks_keep_their_order(tmp_path):
         assert result["64"]["raw"]["pearson"] == pytest.approx(np.corrcoef(predicted, true)[0, 1], abs=1e-5)
 
 
+def test_masked_bins_do_not_count(tiny_model, store):
+    class Masked(type(store)):
+        has_masks = True
+
+        def gather_mask(self, starts, length):
+            """Every bin of 512 bp but the first 256 bp counts, so half of them do."""
+            return np.tile(np.uint8(np.arange(length // 4) // 64 % 2), (len(starts), 1, 1))
+
+    masked = Masked.open(store.path)
+    whole, half = (evaluate(tiny_model, s)["results"]["atac"]["genome_wide"]["pooled"] for s in (store, masked))
+    assert half["4"]["raw"]["n"] == whole["4"]["raw"]["n"] / 2
+    assert half["128"]["raw"]["n"] == whole["128"]["raw"]["n"] / 2
+    windows, _ = evaluation_windows(masked, "test", input_length=2048, target_length=1024)
+    pairs = list(predicted_and_true(tiny_model, masked, windows))
+    predicted, true = (np.concatenate([pair[i] for pair in pairs]).ravel() for i in (1, 2))
+    known = ~np.isnan(true)
+    expected = np.corrcoef(predicted[known], true[known])[0, 1]
+    assert half["4"]["raw"]["pearson"] == pytest.approx(expected, abs=1e-6)
+
+
 def test_a_constant_prediction_is_null(tiny_model, store):
     with torch.no_grad():
         tiny_model.head.weight.zero_()

@@ -53,6 +53,11 @@ def test_cut_windows():
     cut = cut_windows(codes, np.array([-2, 0, 3, 10, -9]), 4)
     assert cut.tolist() == [[4, 4, 0, 1], [0, 1, 2, 3], [3, 4, 4, 4], [4, 4, 4, 4], [4, 4, 4, 4]]
     assert cut.dtype == np.uint8
+    assert cut_windows(codes, np.array([0, -1, 3]), 6).tolist() == [
+        [0, 1, 2, 3, 4, 4],
+        [4, 0, 1, 2, 3, 4],
+        [3, 4, 4, 4, 4, 4],
+    ]
 
 
 def test_batches_are_the_central_targets_in_the_scale_of_training(tiny_model):
