@@ -97,6 +97,7 @@ def export_shards(
         margin=plan.margin,
         signal_dtype="float16" if _fits_float16(store) else "float32",
         mappability=not store.unmappable.empty,
+        masks=getattr(store, "has_masks", False),
     )
     with finished_folder(output, overwrite) as folder:
         (folder / "data").mkdir()
@@ -186,10 +187,14 @@ def _gather(store: GenomeStore, layout: RowLayout, windows: pd.DataFrame) -> pa.
     """Read windows with their margins."""
     starts = store.flat_starts(windows) - layout.margin
     codes, signal = store.gather(starts, layout.row_length)
-    mappable = None
+    rows = Rows(codes, signal)
     if layout.mappability:
-        mappable = np.packbits(store.gather_mappable(starts, layout.row_length), axis=1)
-    return layout.encode(windows, Rows(codes, signal, mappable))
+        rows = rows._replace(mappable=np.packbits(store.gather_mappable(starts, layout.row_length), axis=1))
+    if layout.masks:
+        masked: Any = store  # a store whose tracks have places that were not measured
+        measured = masked.gather_mask(starts, layout.row_length).reshape(len(starts), -1)
+        rows = rows._replace(measured=np.packbits(measured, axis=1))
+    return layout.encode(windows, rows)
 
 
 def _write_windows(windows: pd.DataFrame, path: Path) -> None:

@@ -5,8 +5,9 @@
     codes     binary of fixed size, one byte a base: A0 C1 G2 T3 N4
     signal    list of fixed size, float32 or float16 raw units, track after track
     mappable  binary of fixed size, one bit a base, 1 where mappable; only where the store knows unmappable regions
+    measured  binary of fixed size, one bit a value of `signal`, 1 where it was measured; only where some was not
 
-Codes, signal and mappable cover the window and `margin` bp on each side. Arrow keeps such columns as flat buffers, so
+All but the first two cover the window and `margin` bp on each side. Arrow keeps such columns as flat buffers, so
 a batch of rows is decoded by looking at the buffer, not at the rows.
 """
 
@@ -25,11 +26,19 @@ METADATA_KEY = b"chromhub"
 
 
 class Rows(NamedTuple):
-    """Rows as arrays: codes (R, W) uint8; signal (R, T, W / bin_size); mappable (R, ceil(W / 8)) uint8 bits or None."""
+    """Rows as arrays, with their margins.
+
+    Attributes:
+        codes: (R, W) uint8.
+        signal: (R, T, W / bin_size) float32 or float16 raw units.
+        mappable: (R, ceil(W / 8)) uint8, a bit a base, or None.
+        measured: (R, ceil(T * W / bin_size / 8)) uint8, a bit a value of `signal`, or None.
+    """
 
     codes: np.ndarray
     signal: np.ndarray
-    mappable: np.ndarray | None
+    mappable: np.ndarray | None = None
+    measured: np.ndarray | None = None
 
 
 @dataclass(frozen=True)
@@ -50,6 +59,7 @@ class RowLayout:
         margin: bp on each side of a window, for jitter.
         signal_dtype: "float32", or "float16" where that is exact.
         mappability: whether rows say which bases are mappable.
+        masks: whether rows say which bins of which track were measured.
     """
 
     genome: str
@@ -65,6 +75,7 @@ class RowLayout:
     margin: int
     signal_dtype: str
     mappability: bool
+    masks: bool
 
     @property
     def row_length(self) -> int:
@@ -77,10 +88,20 @@ class RowLayout:
         return self.row_length // self.bin_size
 
     @property
+    def bits(self) -> dict[str, int]:
+        """Bits of a row in each column of bits."""
+        columns = {}
+        if self.mappability:
+            columns["mappable"] = self.row_length
+        if self.masks:
+            columns["measured"] = len(self.track_names) * self.row_bins
+        return columns
+
+    @property
     def row_bytes(self) -> int:
-        """Bytes of a row's codes, signal and mappable bits, without compression."""
+        """Bytes of a row without compression."""
         signal = len(self.track_names) * self.row_bins * np.dtype(self.signal_dtype).itemsize
-        return self.row_length + signal + (-(-self.row_length // 8) if self.mappability else 0)
+        return self.row_length + signal + sum(-(-number // 8) for number in self.bits.values())
 
     @cached_property
     def schema(self) -> pa.Schema:
@@ -92,8 +113,7 @@ class RowLayout:
             pa.field("codes", pa.binary(self.row_length)),
             pa.field("signal", pa.list_(values, len(self.track_names) * self.row_bins)),
         ]
-        if self.mappability:
-            fields.append(pa.field("mappable", pa.binary(-(-self.row_length // 8))))
+        fields += [pa.field(name, pa.binary(-(-number // 8))) for name, number in self.bits.items()]
         return pa.schema(fields, metadata={METADATA_KEY: json.dumps(self.to_dict()).encode()})
 
     def encode(self, windows: pd.DataFrame, rows: Rows) -> pa.Table:
@@ -105,25 +125,36 @@ class RowLayout:
             _fixed_binary(rows.codes),
             pa.FixedSizeListArray.from_arrays(pa.array(signal), len(self.track_names) * self.row_bins),
         ]
-        if rows.mappable is not None:
-            columns.append(_fixed_binary(rows.mappable))
+        columns += [_fixed_binary(bits) for bits in (rows.mappable, rows.measured) if bits is not None]
         return pa.table(columns, schema=self.schema)
 
     def decode(self, table: pa.Table | pa.RecordBatch) -> Rows:
         """Return what rows hold, margins included; views of the table's memory where it is of one piece."""
-        mappable = _flat(table.column("mappable")) if "mappable" in table.schema.names else None
+        bits = {
+            name: _flat(table.column(name)).reshape(-1, -(-number // 8))
+            for name, number in self.bits.items()
+            if name in table.schema.names
+        }
         return Rows(
-            codes=_flat(table.column("codes")).reshape(-1, self.row_length),
-            signal=_flat(table.column("signal")).reshape(-1, len(self.track_names), self.row_bins),
-            mappable=None if mappable is None else mappable.reshape(-1, -(-self.row_length // 8)),
+            _flat(table.column("codes")).reshape(-1, self.row_length),
+            _flat(table.column("signal")).reshape(-1, len(self.track_names), self.row_bins),
+            **bits,
         )
+
+    def columns(self, *, mappability: bool) -> list[str]:
+        """Return the columns that make a batch, the mappable bases only where they are wanted."""
+        return ["codes", "signal", *(name for name in self.bits if mappability or name != "mappable")]
 
     def empty_rows(self, number: int, *, mappability: bool) -> Rows:
         """Return unwritten memory for so many rows."""
+        bits = {
+            name: np.empty((number, -(-self.bits[name] // 8)), np.uint8)
+            for name in self.columns(mappability=mappability)[2:]
+        }
         return Rows(
-            codes=np.empty((number, self.row_length), np.uint8),
-            signal=np.empty((number, len(self.track_names), self.row_bins), self.signal_dtype),
-            mappable=np.empty((number, -(-self.row_length // 8)), np.uint8) if mappability else None,
+            np.empty((number, self.row_length), np.uint8),
+            np.empty((number, len(self.track_names), self.row_bins), self.signal_dtype),
+            **bits,
         )
 
     def cut(self, rows: Rows, which: np.ndarray, shifts: np.ndarray) -> dict[str, np.ndarray]:
@@ -135,17 +166,23 @@ class RowLayout:
             shifts: (B,) int64 bp, jitter of each window; whole bins, at most `margin`.
 
         Returns:
-            `inputs` (B, L) uint8 codes, `labels` (B, T, N) float32 raw units, and where rows have it
-            `mappability_labels` (B, L) uint8.
+            `inputs` (B, L) uint8 codes, `labels` (B, T, N) float32 raw units, and where rows have them
+            `mappability_labels` (B, L) uint8 and `mask` (B, T, N) uint8.
         """
         starts = self.margin + np.asarray(shifts, np.int64)
+        bins, num_bins = starts // self.bin_size, self.input_length // self.bin_size
         windows = np.lib.stride_tricks.sliding_window_view
         codes = windows(rows.codes, self.input_length, axis=1)[which, starts]
-        signal = windows(rows.signal, self.input_length // self.bin_size, axis=2)[which, :, starts // self.bin_size]
+        signal = windows(rows.signal, num_bins, axis=2)[which, :, bins]
         batch = {"inputs": codes, "labels": signal.astype(np.float32, copy=False)}
+        each = np.arange(len(which))
         if rows.mappable is not None:
-            bits = np.unpackbits(rows.mappable[which], axis=1, count=self.row_length)
-            batch["mappability_labels"] = windows(bits, self.input_length, axis=1)[np.arange(len(which)), starts]
+            bits = np.unpackbits(rows.mappable[which], axis=1, count=self.bits["mappable"])
+            batch["mappability_labels"] = windows(bits, self.input_length, axis=1)[each, starts]
+        if rows.measured is not None:
+            bits = np.unpackbits(rows.measured[which], axis=1, count=self.bits["measured"])
+            bits = bits.reshape(len(which), len(self.track_names), self.row_bins)
+            batch["mask"] = windows(bits, num_bins, axis=2)[each, :, bins]
         return batch
 
     def to_dict(self) -> dict[str, Any]:

@@ -43,10 +43,10 @@ def shard_card(
     rows = "\n".join(
         f"| {part} | {number:,} | {' '.join(getattr(layout.split, part))} |" for part, number in num_windows.items()
     )
-    mappable = (
-        f"| `mappable` | {-(-layout.row_length // 8):,} bytes | 1 bit a base, most significant first; 1 is mappable |\n"
-        if layout.mappability
-        else ""
+    said = {"mappable": "a bit a base, 1 where mappable", "measured": "a bit a value of `signal`, 1 where measured"}
+    bits = "".join(
+        f"| `{name}` | {-(-number // 8):,} bytes | {said[name]}; the first is the most significant |\n"
+        for name, number in layout.bits.items()
     )
     return f"""---
 {yaml.safe_dump(front, sort_keys=False, allow_unicode=True)}---
@@ -69,7 +69,7 @@ part by their central {layout.target_length:,} bp, which alone are to be scored.
 | `chrom`, `start` | string, int64 | where the window lies, without its margins; 0-based |
 | `codes` | {layout.row_length:,} bytes | a byte a base: A0 C1 G2 T3 N4 |
 | `signal` | {tracks * bins:,} x {layout.signal_dtype} | {tracks} track{"s" if tracks > 1 else ""} x {bins:,} bins |
-{mappable}
+{bits}
 `windows.parquet` lists every window; `shards.json` holds the lengths, the split, and the size and a digest of each
 chromosome (store {layout.store_fingerprint}).
 

@@ -85,7 +85,8 @@ class ShardWindows(Dataset):
     def __getitems__(self, indices: Sequence[int]) -> dict[str, np.ndarray]:
         """Return a batch: `inputs` (B, L) uint8 codes and `labels` (B, T, N) float32 raw units.
 
-        With `mappability` also `mappability_labels` (B, L) uint8, 1 where a base is mappable.
+        With `mappability` also `mappability_labels` (B, L) uint8, 1 where a base is mappable. Where parts of tracks
+        were not measured also `mask` (B, T, N) uint8, 1 where a bin counts.
         """
         chosen = np.asarray(indices, np.int64)
         batch = self._cut(self._rows[chosen], self._shifts[chosen])
@@ -98,19 +99,14 @@ class ShardWindows(Dataset):
     @cached_property
     def _columns(self) -> "dict[str, _MappedColumn]":
         table = self._dataset.data.table
-        names = ["codes", "signal", *(["mappable"] if self.mappability else [])]
+        names = self.shards.layout.columns(mappability=self.mappability)
         return {name: _MappedColumn(table.column(name)) for name in names}
 
     def _cut(self, rows: np.ndarray, shifts: np.ndarray) -> dict[str, np.ndarray]:
         layout = self.shards.layout
-        codes = self._columns["codes"].take(rows)
-        signal = self._columns["signal"].take(rows)
-        mappable = self._columns["mappable"].take(rows) if self.mappability else None
-        return layout.cut(
-            Rows(codes, signal.reshape(len(rows), len(layout.track_names), layout.row_bins), mappable),
-            np.arange(len(rows)),
-            shifts,
-        )
+        taken = {name: column.take(rows) for name, column in self._columns.items()}
+        taken["signal"] = taken["signal"].reshape(len(rows), len(layout.track_names), layout.row_bins)
+        return layout.cut(Rows(**taken), np.arange(len(rows)), shifts)
 
 
 def check_reading(shards: Shards, *, max_jitter: int, mappability: bool) -> None:

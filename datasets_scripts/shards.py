@@ -65,15 +65,20 @@ class Shards:
     def __init__(self, name: str, description: dict[str, Any], *, root: Path, revision: str | None) -> None:
         self.name = name
         self.revision = revision
-        self.layout = RowLayout.from_dict(description["layout"])
-        self.files: dict[Part, list[ShardFile]] = {
-            part: [ShardFile(**file) for file in description["files"][part]]
-            for part in PARTS
-            if part in description["files"]
-        }
-        self.reports: dict[str, dict[str, Any]] = description["reports"]
-        self.plan: dict[str, Any] = description["plan"]
-        self.fingerprint: str = description["fingerprint"]
+        try:
+            self.layout = RowLayout.from_dict(description["layout"])
+            self.files: dict[Part, list[ShardFile]] = {
+                part: [ShardFile(**file) for file in description["files"][part]]
+                for part in PARTS
+                if part in description["files"]
+            }
+            self.reports: dict[str, dict[str, Any]] = description["reports"]
+            self.plan: dict[str, Any] = description["plan"]
+            self.fingerprint: str = description["fingerprint"]
+        except (KeyError, TypeError) as error:
+            raise ValueError(
+                f"{name}/{LAYOUT_FILE} is damaged ({type(error).__name__} {error}): export it again"
+            ) from None
         self._root = root  # the folder, or where the Hub's cache has shards.json
 
     @classmethod

@@ -201,7 +201,7 @@ class _Reader:
             reverse_complement=stream.reverse_complement,
         )
         self.lanes = [_Lane() for _ in range(self.order.num_lanes)]
-        self.columns = ["codes", "signal", *(["mappable"] if stream.mappability else [])]
+        self.columns = self.layout.columns(mappability=stream.mappability)
         self.opened: dict[tuple[int, int], pq.ParquetFile] = {}  # by thread: a Parquet file is for one of them
 
     def __enter__(self) -> "_Reader":
