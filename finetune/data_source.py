@@ -1,4 +1,4 @@
-"""What a recipe's `data` may be: the folder of a store, exported windows in a folder, or exported windows on the Hub."""
+"""What a recipe's `data` may be: the folder of a store, or exported windows in a folder or on the Hub."""
 
 import math
 from pathlib import Path
