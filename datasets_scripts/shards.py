@@ -165,7 +165,7 @@ class Shards:
             )
         return pd.DataFrame(
             {
-                "chrom": table["chrom"].astype(str).astype(object),
+                "chrom": table["chrom"].to_numpy(object),
                 "start": table["start"].astype(np.int64),
                 "end": table["end"].astype(np.int64),
             }
