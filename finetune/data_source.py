@@ -6,7 +6,6 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from torch.utils.data import Dataset
 
 from ..datasets_scripts.dataset import WindowDataset, WindowPlan
 from ..datasets_scripts.shard_windows import ShardWindows
@@ -68,7 +67,7 @@ def choose_windows(
 
 def window_dataset(
     recipe: Recipe, data: GenomeStore | Shards, windows: pd.DataFrame, *, config: AtacConfig, train: bool
-) -> Dataset:
+) -> WindowDataset | ShardWindows:
     """Return the map-style dataset of chosen windows; both kinds give the same batches for the same windows.
 
     Args:
@@ -118,6 +117,27 @@ def training_stream(
         rank=rank,
         world_size=world_size,
     )
+
+
+def training_dataset(
+    recipe: Recipe,
+    data: GenomeStore | Shards,
+    windows: pd.DataFrame,
+    *,
+    config: AtacConfig,
+    rank: int = 0,
+    world_size: int = 1,
+) -> WindowDataset | ShardWindows | StreamingWindows:
+    """Return the training windows as the recipe reads them; arguments as of `window_dataset` and `training_stream`.
+
+    Raises:
+        ValueError: a stream of a store, or what those two refuse.
+    """
+    if not recipe.streaming:
+        return window_dataset(recipe, data, windows, config=config, train=True)
+    if isinstance(data, GenomeStore):
+        raise ValueError(f"streaming is for exported windows, got the store {recipe.data!r}; leave `streaming` out")
+    return training_stream(recipe, data, config=config, rank=rank, world_size=world_size)
 
 
 def _parts(data: Shards) -> tuple[Any, Any]:

@@ -4,7 +4,14 @@ from chromhub.datasets_scripts.dataset import WindowPlan
 from chromhub.datasets_scripts.export import ExportPlan, export_shards
 from chromhub.datasets_scripts.shards import Shards
 from chromhub.datasets_scripts.store import GenomeStore
-from chromhub.finetune.data_source import choose_windows, open_data, training_stream, window_dataset
+from chromhub.datasets_scripts.streaming import StreamingWindows
+from chromhub.finetune.data_source import (
+    choose_windows,
+    open_data,
+    training_dataset,
+    training_stream,
+    window_dataset,
+)
 from chromhub.finetune.recipe import Recipe
 from chromhub.finetune.record import run_provenance
 from chromhub.hub_models.publish_dataset import push_dataset
@@ -65,14 +72,20 @@ def test_provenance_knows_the_very_intervals(store, shards) -> None:
     for data in (store, shards):
         made = recipe(store.path)
         train, valid, _ = choose_windows(made, data, CONFIG)
-        seen.append(
-            run_provenance(made, data, parent=None, train_windows=train, valid_windows=valid, context=512)  # type: ignore[arg-type]
-        )
+        seen.append(run_provenance(made, data, parent=None, train_windows=train, valid_windows=valid, context=512))
     assert seen[0].trained_on == seen[1].trained_on
     assert seen[0].selected_on == seen[1].selected_on
     assert seen[1].data_fingerprint == shards.fingerprint
     assert find_leak(seen[1], store, "train")
-    assert find_leak(seen[1], shards, "test") == []  # type: ignore[arg-type]
+    assert find_leak(seen[1], shards, "test") == []
+
+
+def test_a_recipe_chooses_the_stream(store, shards) -> None:
+    mine = recipe(shards.name, streaming=True)
+    windows, _, _ = choose_windows(mine, shards, CONFIG)
+    assert isinstance(training_dataset(mine, shards, windows, config=CONFIG), StreamingWindows)
+    with pytest.raises(ValueError, match="streaming is for exported windows, got the store"):
+        training_dataset(recipe(store.path, streaming=True), store, windows, config=CONFIG)
 
 
 def test_a_stream_is_dealt_over_ranks_and_accumulated_parts(shards) -> None:
