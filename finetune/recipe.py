@@ -53,7 +53,9 @@ class Recipe(BaseModel):
     """Every choice of a training run. The written `recipe.yaml` holds all of them and repeats the run.
 
     Args:
-        data: folder of a genome store; relative to the working directory, as is `base`.
+        data: folder of a genome store or of exported windows, relative to the working directory as is `base`; or the
+            Hub id of exported windows.
+        streaming: read the training windows of an export as a stream, without the copy that `load_dataset` makes.
         preset: architecture of a model trained from scratch, e.g. "convnext-dcnn"; or
         base: run folder or Hub id of the model to start from.
         mode: "scratch", or from a base "full" (every weight), "lora" (an adapter and the head) or "head".
@@ -92,6 +94,7 @@ class Recipe(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     data: str
+    streaming: bool = False
     preset: str | None = None
     base: str | None = None
     mode: Literal["scratch", "full", "lora", "head"] | None = None

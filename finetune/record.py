@@ -6,12 +6,12 @@ from typing import Any
 
 import pandas as pd
 
-from ..datasets_scripts.store import GenomeStore
+from ..datasets_scripts.described import Described
 from ..inference.provenance import FILE_NAME, Provenance, SeenChrom, library_versions
 from .recipe import Recipe
 
 
-def seen_intervals(store: GenomeStore, windows: pd.DataFrame, *, margin: int) -> tuple[SeenChrom, ...]:
+def seen_intervals(store: Described, windows: pd.DataFrame, *, margin: int) -> tuple[SeenChrom, ...]:
     """Return what windows cover, as a provenance keeps it.
 
     Args:
@@ -35,7 +35,7 @@ def seen_intervals(store: GenomeStore, windows: pd.DataFrame, *, margin: int) ->
 
 def run_provenance(
     recipe: Recipe,
-    store: GenomeStore,
+    store: Described,
     *,
     parent: Provenance | None,
     train_windows: pd.DataFrame,

@@ -4,13 +4,14 @@ from typing import Any
 
 import torch
 
+from ..datasets_scripts.shards import Shards
 from ..datasets_scripts.store import GenomeStore
 from ..inference.load import load_model
 from ..modeling import AtacConfig, AtacForTrackPrediction, head_modules
 from .recipe import Recipe
 
 
-def starting_model(recipe: Recipe, store: GenomeStore) -> AtacForTrackPrediction:
+def starting_model(recipe: Recipe, store: GenomeStore | Shards) -> AtacForTrackPrediction:
     """Return the model that `recipe` starts from, on the grid and with the tracks of `store`.
 
     Its new weights are drawn from torch's global generator.
@@ -46,7 +47,7 @@ def starting_model(recipe: Recipe, store: GenomeStore) -> AtacForTrackPrediction
     return model
 
 
-def _from_preset(recipe: Recipe, store: GenomeStore) -> AtacForTrackPrediction:
+def _from_preset(recipe: Recipe, store: GenomeStore | Shards) -> AtacForTrackPrediction:
     grid: dict[str, Any] = {
         "bin_size": store.bin_size,
         "target_summary": store.summary,
@@ -64,16 +65,17 @@ def _from_preset(recipe: Recipe, store: GenomeStore) -> AtacForTrackPrediction:
     return AtacForTrackPrediction(AtacConfig.from_preset(recipe.preset, **{**recipe.model, **grid}))
 
 
-def _check_mappability(config: AtacConfig, recipe: Recipe, store: GenomeStore) -> None:
+def _check_mappability(config: AtacConfig, recipe: Recipe, store: GenomeStore | Shards) -> None:
     """Refuse to learn mappability where nothing is unmappable."""
-    if config.mappability_weight and store.unmappable.empty:
+    known = store.layout.mappability if isinstance(store, Shards) else not store.unmappable.empty
+    if config.mappability_weight and not known:
         raise ValueError(
             f"the model has a mappability head and the data {recipe.data!r} has no unmappable intervals; build the "
             "data with --unmappable, or leave out `model.mappability_weight`"
         )
 
 
-def _check_grid(config: AtacConfig, recipe: Recipe, store: GenomeStore) -> None:
+def _check_grid(config: AtacConfig, recipe: Recipe, store: GenomeStore | Shards) -> None:
     """Refuse data, or wishes in `recipe.model`, that the base was not made for."""
     for key, found in (("bin_size", store.bin_size), ("target_summary", store.summary)):
         expected = getattr(config, key)

@@ -14,13 +14,13 @@ import numpy as np
 import torch
 import yaml
 from huggingface_hub import HfApi, ModelCard
-from huggingface_hub.errors import HfHubHTTPError, LocalTokenNotFoundError, RepositoryNotFoundError
-from huggingface_hub.utils import validate_repo_id
+from huggingface_hub.errors import RepositoryNotFoundError
 from transformers import AutoModel
 
 from ..datasets_scripts.atomic import check_output, finished_folder
-from ..inference.load import load_model, looks_like_path
+from ..inference.load import load_model
 from .card import Publication, base_model, model_tag, pinned_call, render_card
+from .hub_access import check_repo_id, hub_errors
 from .licenses import check_license
 from .metric_table import eval_results
 from .run_record import ADAPTER_FILES, MODEL_FILES, RunRecord, read_run, without_paths
@@ -29,8 +29,6 @@ _RECORDS = ("recipe.yaml", "provenance.json", "history.json", "training_curve.pn
 _EVALUATION = ("metrics.json", "metrics.tsv", "scatter.png", "tracks.png")
 # Names that an earlier push may have left in the repository; what else lies there stays.
 _OURS = ("README.md", *MODEL_FILES, *ADAPTER_FILES, *_RECORDS, *_EVALUATION, "evaluation*/*")
-# The HTTP client's own base class: huggingface_hub has changed its client between versions.
-_HttpError: Any = HfHubHTTPError.__bases__[0]
 _PICKLES = {".bin", ".pt", ".pth", ".pkl", ".pickle", ".ckpt", ".joblib"}
 
 
@@ -149,7 +147,7 @@ def prepare(run: str | Path, publication: Publication, folder: str | Path, *, ov
         ValueError: the run is not fit to be shared, or the licence is unknown.
     """
     check_output(folder, overwrite)
-    _check_repo_id(publication.repo_id)
+    check_repo_id(publication.repo_id)
     check_license(publication.license)
     record = check_run(run)
     with finished_folder(folder, overwrite) as made, stage(record, publication) as staged:
@@ -183,14 +181,14 @@ def publish(
             not the base it was trained on.
         OSError: the Hub refused.
     """
-    _check_repo_id(publication.repo_id)
+    check_repo_id(publication.repo_id)
     check_license(publication.license)
     record = check_run(run, allow_unevaluated=allow_unevaluated)
     if publication.base_model:
-        _check_repo_id(publication.base_model)
+        check_repo_id(publication.base_model)
     api = HfApi(token=token)
     with ExitStack() as stack:
-        stack.enter_context(_hub_errors(publication.repo_id))
+        stack.enter_context(hub_errors(publication.repo_id))
         if record.is_adapter:
             publication = replace(publication, base_revision=_base_revision(record, publication, api))
         folder = stack.enter_context(stage(record, publication))
@@ -216,13 +214,6 @@ def publish(
 
 def _files(folder: Path) -> list[str]:
     return sorted(path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file())
-
-
-def _check_repo_id(repo_id: str) -> None:
-    """Refuse a name that is no ORG/NAME."""
-    if repo_id.count("/") != 1 or looks_like_path(repo_id):
-        raise ValueError(f"a model's name on the Hub is ORG/NAME, got {repo_id!r}")
-    validate_repo_id(repo_id)  # raises HFValidationError, a ValueError
 
 
 def _base_revision(record: RunRecord, publication: Publication, api: HfApi) -> str:
@@ -281,23 +272,3 @@ def _copy(file: Path, target: Path) -> None:
         target.write_text(yaml.safe_dump(record, sort_keys=False), encoding="utf-8")
     else:
         shutil.copyfile(file, target)
-
-
-@contextmanager
-def _hub_errors(repo_id: str) -> Iterator[None]:
-    """Say in one sentence why the Hub refused."""
-    try:
-        yield
-    except LocalTokenNotFoundError:
-        raise PermissionError("no token for the Hub; log in with `hf auth login`, or set HF_TOKEN") from None
-    except HfHubHTTPError as error:
-        status = error.response.status_code
-        if status not in (401, 403):
-            raise
-        raise PermissionError(
-            f"the Hub refused to write {repo_id} (HTTP {status}); log in with `hf auth login` with a token that may"
-        ) from None
-    except _HttpError as error:
-        raise ConnectionError(
-            f"the Hub cannot be reached ({type(error).__name__}: {error}); nothing was pushed"
-        ) from None

@@ -15,8 +15,8 @@ from typing import Any
 from huggingface_hub import _CACHED_NO_EXIST, hf_hub_download, try_to_load_from_cache
 from huggingface_hub.errors import EntryNotFoundError, LocalEntryNotFoundError
 
+from ..datasets_scripts.described import Described
 from ..datasets_scripts.folds import Part
-from ..datasets_scripts.store import GenomeStore
 from .load import looks_like_path
 
 FILE_NAME = "provenance.json"
@@ -169,7 +169,7 @@ def library_versions() -> dict[str, str]:
     return {"python": platform.python_version(), **{name: metadata.version(name) for name in _LIBRARIES}}
 
 
-def part_intervals(store: GenomeStore, part: Part) -> tuple[SeenChrom, ...]:
+def part_intervals(store: Described, part: Part) -> tuple[SeenChrom, ...]:
     """Return a part of a store's split ("train", "valid" or "test") as a provenance keeps it."""
     table = store.split.intervals(part, store.chrom_sizes)
     chroms = {str(chrom): rows for chrom, rows in table.groupby("chrom", sort=False)}
@@ -179,7 +179,7 @@ def part_intervals(store: GenomeStore, part: Part) -> tuple[SeenChrom, ...]:
     )
 
 
-def find_leak(provenance: Provenance, store: GenomeStore, part: Part) -> list[str]:
+def find_leak(provenance: Provenance, store: Described, part: Part) -> list[str]:
     """Return where a part of a store overlaps what a model has seen.
 
     Two chromosomes are the same if their sequences are, or if their names and the names of their assemblies are
@@ -204,7 +204,7 @@ def find_leak(provenance: Provenance, store: GenomeStore, part: Part) -> list[st
     return leaks
 
 
-def refuse_leak(provenance: Provenance, store: GenomeStore, part: Part) -> None:
+def refuse_leak(provenance: Provenance, store: Described, part: Part) -> None:
     """Raise if a model has seen a part of a store.
 
     Raises:

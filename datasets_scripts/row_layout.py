@@ -1,0 +1,225 @@
+"""One window as a row of an Arrow table: what lies where, and how a batch of rows becomes arrays.
+
+    chrom     string
+    start     int64, of the window without its margins; 0-based
+    codes     binary of fixed size, one byte a base: A0 C1 G2 T3 N4
+    signal    list of fixed size, float32 or float16 raw units, track after track
+    mappable  binary of fixed size, one bit a base, 1 where mappable; only where the store knows unmappable regions
+    measured  binary of fixed size, one bit a value of `signal`, 1 where it was measured; only where some was not
+
+All but the first two cover the window and `margin` bp on each side. Arrow keeps such columns as flat buffers, so
+a batch of rows is decoded by looking at the buffer, not at the rows.
+"""
+
+import json
+from dataclasses import asdict, dataclass
+from functools import cached_property
+from typing import Any, NamedTuple
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+
+from .folds import Split
+
+METADATA_KEY = b"chromhub"
+
+
+class Rows(NamedTuple):
+    """Rows as arrays, with their margins.
+
+    Attributes:
+        codes: (R, W) uint8.
+        signal: (R, T, W / bin_size) float32 or float16 raw units.
+        mappable: (R, ceil(W / 8)) uint8, a bit a base, or None.
+        measured: (R, ceil(T * W / bin_size / 8)) uint8, a bit a value of `signal`, or None.
+    """
+
+    codes: np.ndarray
+    signal: np.ndarray
+    mappable: np.ndarray | None = None
+    measured: np.ndarray | None = None
+
+
+@dataclass(frozen=True)
+class RowLayout:
+    """What the rows of a dataset of windows hold.
+
+    Attributes:
+        genome: name of the assembly, or "".
+        chrom_sizes: bp of each chromosome.
+        chrom_digests: first 16 hex digits of the SHA-256 of each chromosome's codes.
+        bin_size: bp per bin.
+        summary: "max", "mean" or "sum" of the bases of a bin.
+        track_names: of the tracks.
+        split: training, validation and test intervals.
+        store_fingerprint: of the store that the windows come from.
+        input_length: bp of a window.
+        target_length: central bp that evaluation windows are scored on.
+        margin: bp on each side of a window, for jitter.
+        signal_dtype: "float32", or "float16" where that is exact.
+        mappability: whether rows say which bases are mappable.
+        masks: whether rows say which bins of which track were measured.
+    """
+
+    genome: str
+    chrom_sizes: dict[str, int]
+    chrom_digests: dict[str, str]
+    bin_size: int
+    summary: str
+    track_names: list[str]
+    split: Split
+    store_fingerprint: str
+    input_length: int
+    target_length: int
+    margin: int
+    signal_dtype: str
+    mappability: bool
+    masks: bool
+
+    @property
+    def row_length(self) -> int:
+        """Bp of a row: the window and its margins."""
+        return self.input_length + 2 * self.margin
+
+    @property
+    def row_bins(self) -> int:
+        """Bins of a row."""
+        return self.row_length // self.bin_size
+
+    @property
+    def bits(self) -> dict[str, int]:
+        """Bits of a row in each column of bits."""
+        columns = {}
+        if self.mappability:
+            columns["mappable"] = self.row_length
+        if self.masks:
+            columns["measured"] = len(self.track_names) * self.row_bins
+        return columns
+
+    @property
+    def row_bytes(self) -> int:
+        """Bytes of a row without compression."""
+        signal = len(self.track_names) * self.row_bins * np.dtype(self.signal_dtype).itemsize
+        return self.row_length + signal + sum(-(-number // 8) for number in self.bits.values())
+
+    @cached_property
+    def schema(self) -> pa.Schema:
+        """Of a shard, with this layout in its metadata."""
+        values = pa.from_numpy_dtype(self.signal_dtype)
+        fields = [
+            pa.field("chrom", pa.string()),
+            pa.field("start", pa.int64()),
+            pa.field("codes", pa.binary(self.row_length)),
+            pa.field("signal", pa.list_(values, len(self.track_names) * self.row_bins)),
+        ]
+        fields += [pa.field(name, pa.binary(-(-number // 8))) for name, number in self.bits.items()]
+        return pa.schema(fields, metadata={METADATA_KEY: json.dumps(self.to_dict()).encode()})
+
+    def encode(self, windows: pd.DataFrame, rows: Rows) -> pa.Table:
+        """Return a table of windows (columns chrom, start) and what `rows` holds of them."""
+        signal = np.ascontiguousarray(rows.signal, np.dtype(self.signal_dtype)).reshape(-1)
+        columns: list[pa.Array] = [
+            pa.array(windows["chrom"].astype(str).tolist(), pa.string()),
+            pa.array(windows["start"].to_numpy(np.int64)),
+            _fixed_binary(rows.codes),
+            pa.FixedSizeListArray.from_arrays(pa.array(signal), len(self.track_names) * self.row_bins),
+        ]
+        columns += [_fixed_binary(bits) for bits in (rows.mappable, rows.measured) if bits is not None]
+        return pa.table(columns, schema=self.schema)
+
+    def decode(self, table: pa.Table | pa.RecordBatch) -> Rows:
+        """Return what rows hold, margins included; views of the table's memory where it is of one piece."""
+        bits = {
+            name: _flat(table.column(name)).reshape(-1, -(-number // 8))
+            for name, number in self.bits.items()
+            if name in table.schema.names
+        }
+        return Rows(
+            _flat(table.column("codes")).reshape(-1, self.row_length),
+            _flat(table.column("signal")).reshape(-1, len(self.track_names), self.row_bins),
+            **bits,
+        )
+
+    def columns(self, *, mappability: bool) -> list[str]:
+        """Return the columns that make a batch, the mappable bases only where they are wanted."""
+        return ["codes", "signal", *(name for name in self.bits if mappability or name != "mappable")]
+
+    def empty_rows(self, number: int, *, mappability: bool) -> Rows:
+        """Return unwritten memory for so many rows."""
+        bits = {
+            name: np.empty((number, -(-self.bits[name] // 8)), np.uint8)
+            for name in self.columns(mappability=mappability)[2:]
+        }
+        return Rows(
+            np.empty((number, self.row_length), np.uint8),
+            np.empty((number, len(self.track_names), self.row_bins), self.signal_dtype),
+            **bits,
+        )
+
+    def cut(self, rows: Rows, which: np.ndarray, shifts: np.ndarray) -> dict[str, np.ndarray]:
+        """Cut a batch of windows out of rows, as `WindowDataset` gives it before any is turned around.
+
+        Args:
+            rows: from `decode`.
+            which: (B,) int64, row of each window.
+            shifts: (B,) int64 bp, jitter of each window; whole bins, at most `margin`.
+
+        Returns:
+            `inputs` (B, L) uint8 codes, `labels` (B, T, N) float32 raw units, and where rows have them
+            `mappability_labels` (B, L) uint8 and `mask` (B, T, N) uint8.
+        """
+        starts = self.margin + np.asarray(shifts, np.int64)
+        bins, num_bins = starts // self.bin_size, self.input_length // self.bin_size
+        windows = np.lib.stride_tricks.sliding_window_view
+        codes = windows(rows.codes, self.input_length, axis=1)[which, starts]
+        signal = windows(rows.signal, num_bins, axis=2)[which, :, bins]
+        batch = {"inputs": codes, "labels": signal.astype(np.float32, copy=False)}
+        each = np.arange(len(which))
+        if rows.mappable is not None:
+            bits = np.unpackbits(rows.mappable[which], axis=1, count=self.bits["mappable"])
+            batch["mappability_labels"] = windows(bits, self.input_length, axis=1)[each, starts]
+        if rows.measured is not None:
+            bits = np.unpackbits(rows.measured[which], axis=1, count=self.bits["measured"])
+            bits = bits.reshape(len(which), len(self.track_names), self.row_bins)
+            batch["mask"] = windows(bits, num_bins, axis=2)[each, :, bins]
+        return batch
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return it as plain values for JSON."""
+        return asdict(self)
+
+    @classmethod
+    def from_dict(cls, values: dict[str, Any]) -> "RowLayout":
+        """Read what `to_dict` returned.
+
+        Raises:
+            TypeError: a field is missing or unknown.
+            ValueError: a split that is none.
+        """
+        return cls(**{**values, "split": Split(**values["split"])})
+
+
+def _fixed_binary(array: np.ndarray) -> pa.Array:
+    """Return (R, W) uint8 as R binary values of W bytes."""
+    array = np.ascontiguousarray(array, np.uint8)
+    return pa.FixedSizeBinaryArray.from_buffers(
+        pa.binary(array.shape[1]), len(array), [None, pa.py_buffer(array.reshape(-1))]
+    )
+
+
+def flat_values(array: pa.Array) -> np.ndarray:
+    """Return the values of a column of fixed-size rows one after the other, a view of its memory."""
+    if isinstance(array, pa.FixedSizeBinaryArray):
+        width = array.type.byte_width
+        if not len(array):
+            return np.zeros(0, np.uint8)
+        return np.frombuffer(array.buffers()[1], np.uint8, count=len(array) * width, offset=array.offset * width)
+    return array.flatten().to_numpy(zero_copy_only=True)
+
+
+def _flat(column: pa.ChunkedArray | pa.Array) -> np.ndarray:
+    if isinstance(column, pa.ChunkedArray):
+        chunks = [flat_values(chunk) for chunk in column.chunks]
+        return chunks[0] if len(chunks) == 1 else np.concatenate(chunks) if chunks else np.zeros(0, np.uint8)
+    return flat_values(column)

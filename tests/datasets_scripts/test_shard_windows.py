@@ -1,0 +1,67 @@
+import pickle
+
+import numpy as np
+import pytest
+import torch
+from chromhub.datasets_scripts.dataset import collate
+from chromhub.datasets_scripts.shard_windows import ShardWindows
+from torch.utils.data import DataLoader
+
+from tests.datasets_scripts.exported import AUGMENTED, assert_same, export_toy, same_from_store, which_windows
+
+
+@pytest.mark.parametrize("options", [{}, AUGMENTED, {**AUGMENTED, "mappability": True, "max_jitter": 16}])
+def test_batches_are_those_of_the_store(toy, options) -> None:
+    shards = export_toy(toy)
+    found, expected = ShardWindows(shards, "train", **options), same_from_store(toy, shards, **options)
+    assert len(found) == len(expected)
+    order = np.random.default_rng(0).permutation(len(found)).tolist()
+    for epoch in (0, 5):
+        found.set_epoch(epoch)
+        expected.set_epoch(epoch)
+        assert_same(found.__getitems__(order), expected.__getitems__(order))
+        assert_same(found[7], expected[7])
+        assert_same(found.__getitems__([]), expected.__getitems__([]))
+
+
+def test_chosen_rows_are_the_store_s_windows(toy) -> None:
+    shards = export_toy(toy)
+    rows = np.array([5, 40, 41, 80])
+    found = ShardWindows(shards, "train", rows=rows, **AUGMENTED)
+    expected = same_from_store(toy, shards, **AUGMENTED)
+    expected.__init__(
+        expected.store, shards.windows("train").iloc[rows], input_length=expected.input_length, **AUGMENTED
+    )
+    assert_same(found.__getitems__([3, 0, 2]), expected.__getitems__([3, 0, 2]))
+    assert_same(pickle.loads(pickle.dumps(found)).__getitems__([1]), expected.__getitems__([1]))
+
+
+@pytest.mark.enable_socket  # torch hands tensors over through a Unix socket
+def test_two_ranks_of_two_workers_see_each_window_once(toy) -> None:
+    shards = export_toy(toy)
+    reference = same_from_store(toy, shards, **AUGMENTED)
+    seen = []
+    for rank in range(2):
+        dataset = ShardWindows(shards, "train", **AUGMENTED)
+        order = torch.randperm(len(dataset), generator=torch.Generator().manual_seed(0))[rank::2].tolist()
+        for batch in DataLoader(dataset, batch_size=7, sampler=order, num_workers=2, collate_fn=collate):
+            seen += which_windows(reference, batch)
+    assert sorted(seen) == list(range(len(reference)))
+
+
+@pytest.mark.parametrize(
+    ("options", "match"),
+    [
+        ({"max_jitter": 68}, "at most the margin 64 of .*, got 68; export it with a larger --margin"),
+        ({"max_jitter": 6}, "multiple of the bin size 4, got 6"),
+    ],
+)
+def test_what_the_rows_do_not_hold_is_refused(toy, options, match) -> None:
+    with pytest.raises(ValueError, match=match):
+        ShardWindows(export_toy(toy), "train", **options)
+
+
+def test_mappability_that_was_not_exported_is_refused(toy) -> None:
+    toy.build(unmappable=None)
+    with pytest.raises(ValueError, match="does not say what is mappable"):
+        ShardWindows(export_toy(toy), "train", mappability=True)
