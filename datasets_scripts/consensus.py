@@ -65,9 +65,9 @@ def add_consensus(
         stats = write_track(path, _bins(old, tracks, how, threshold, masked), bin_size=old.bin_size)
         files = [f"tracks/{name}.npy"]
         if masked:
-            table = pd.DataFrame(masked, columns=["chrom", "start", "end"])
+            table = pd.DataFrame(masked, columns=pd.Index(["chrom", "start", "end"]))
             table.to_csv(path.with_suffix(".mask.tsv"), sep="\t", index=False, lineterminator="\n")
-            stats["masked_bp"] = int((table["end"] - table["start"]).to_numpy().sum())
+            stats["masked_bp"] = sum(end - start for _, start, end in masked)
             files.append(f"tracks/{name}.mask.tsv")
         entry = {"name": name, "kind": "consensus", "how": how, "of": list(tracks), "threshold": threshold} | stats
         report = InputReport(f"track {name}", unit="tracks", read=len(tracks), kept=len(tracks))
@@ -110,8 +110,7 @@ def _bins(
 def _measured(store: GenomeStore, chrom: str, track: str, num_bins: int) -> np.ndarray:
     """Return which bins of a chromosome a track was measured in."""
     mask = store.track_mask(track)
-    here = mask[mask["chrom"] == chrom]
-    if here.empty:
-        return np.ones(num_bins, bool)
-    runs = Runs.of(here["start"].to_numpy(np.int64), here["end"].to_numpy(np.int64), unit=store.bin_size)
+    is_here = mask["chrom"].to_numpy() == chrom
+    starts, ends = (mask[column].to_numpy(np.int64)[is_here] for column in ("start", "end"))
+    runs = Runs.of(starts, ends, unit=store.bin_size)
     return runs.outside(np.arange(num_bins)).astype(bool)

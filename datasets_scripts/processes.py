@@ -5,50 +5,73 @@ import os
 import signal
 import threading
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor, as_completed
-from concurrent.futures.process import BrokenProcessPool
+from multiprocessing.connection import Connection, wait
 from typing import Any
 
 
 def run_jobs(function: Callable[[Any], Any], jobs: Sequence[Any], *, num_processes: int) -> Iterator[tuple[int, Any]]:
     """Yield index and result of `function(job)` for each job, in the order they are done.
 
-    Processes start from a clean server (or anew, on Windows), so threads of the caller do no harm; a script that calls
-    this needs `if __name__ == "__main__":`. When the caller stops early, or is killed, the processes are ended.
+    A job has a process to itself, so its memory goes back when it is done. Processes start from a clean server (or
+    anew, on Windows), so threads of the caller do no harm; a script that calls this needs `if __name__ == "__main__":`.
+    When one job fails, or the caller stops early or is killed, all are ended.
 
     Args:
         function: importable by name.
-        jobs: can be pickled.
+        jobs: can be pickled, as can the results.
         num_processes: at most so many at a time.
 
     Raises:
         ChildProcessError: a process was killed, for want of memory as a rule.
     """
     method = "forkserver" if "forkserver" in multiprocessing.get_all_start_methods() else "spawn"
-    context = multiprocessing.get_context(method)
+    context: Any = multiprocessing.get_context(method)
     if method == "forkserver":
         context.set_forkserver_preload([function.__module__])  # imported once, not once a process
-    others = set(multiprocessing.active_children())
-    pool = ProcessPoolExecutor(min(num_processes, len(jobs)), context, initializer=_follow_parent)
+    todo = list(enumerate(jobs))[::-1]
+    running: dict[Connection, tuple[int, Any]] = {}
     try:
-        futures = {pool.submit(function, job): i for i, job in enumerate(jobs)}
-        for future in as_completed(futures):
-            yield futures[future], future.result()
-    except BrokenProcessPool as error:
+        while todo or running:
+            while todo and len(running) < num_processes:
+                index, job = todo.pop()
+                ours, theirs = context.Pipe(duplex=False)
+                process = context.Process(target=_answer, args=(theirs, function, job), daemon=True)
+                running[ours] = index, process
+                process.start()
+                theirs.close()  # so that `ours` ends when the process does
+            for ours in wait(list(running)):
+                index, process = running[ours]  # pyright: ignore[reportArgumentType]
+                is_good, result = _received(ours, num_processes)  # pyright: ignore[reportArgumentType]
+                if not is_good:
+                    raise result
+                process.join()
+                del running[ours]  # pyright: ignore[reportArgumentType]
+                yield index, result
+    finally:
+        for _, process in running.values():
+            if process.pid is not None:
+                process.terminate()
+                process.join()
+
+
+def _received(connection: Connection, num_processes: int) -> tuple[bool, Any]:
+    """Return whether a job ended well, and its result or error."""
+    try:
+        return connection.recv()
+    except EOFError:
         raise ChildProcessError(
             f"one of {num_processes} processes was killed, for want of memory as a rule: run again with fewer --jobs"
-        ) from error
-    except BaseException:
-        for child in set(multiprocessing.active_children()) - others:
-            child.terminate()
-        raise
-    finally:
-        pool.shutdown(wait=False, cancel_futures=True)
+        ) from None
 
 
-def _follow_parent() -> None:
-    """Leave Ctrl-C to the parent, and end with it however it ends."""
+def _answer(connection: Connection, function: Callable[[Any], Any], job: Any) -> None:
+    """Do one job; leave Ctrl-C to the parent, and end with it however it ends."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     parent = multiprocessing.parent_process()
     if parent is not None:
         threading.Thread(target=lambda: (parent.join(), os._exit(1)), daemon=True).start()
+    try:
+        answer = True, function(job)
+    except Exception as error:  # noqa: BLE001 - raised again by the parent
+        answer = False, error
+    connection.send(answer)

@@ -5,7 +5,7 @@ import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, get_args, get_type_hints
+from typing import Any, cast, get_args, get_type_hints
 
 import yaml
 
@@ -100,7 +100,7 @@ def _track(row: _Row) -> TrackSource:
     if kind not in kinds:
         raise row.error("kind", f"must be one of {', '.join(kinds)}")
     shift = row.read("tn5_shift", _shift, (0, 0), "must be two integers such as 4/-5")
-    return TrackSource(name, path, kind, shift)
+    return TrackSource(name, path, cast(Any, kind), shift)
 
 
 def _details(row: _Row) -> TrackDetails:
