@@ -15,8 +15,10 @@ from ..datasets_scripts.build import build_store
 from ..datasets_scripts.fasta import decode
 from ..datasets_scripts.figures import plot_window
 from ..datasets_scripts.folds import PARTS
+from ..datasets_scripts.sheet import read_sheet
 from ..datasets_scripts.store import GenomeStore
 from ..datasets_scripts.store_inputs import StoreInputs, TrackSource
+from ..datasets_scripts.track_details import TrackDetails
 from ..datasets_scripts.windows import covered_bp, whole_chroms
 from .console import app, command, out, print_json, progress, say
 
@@ -54,17 +56,28 @@ def build(
     ] = None,
     genome: Annotated[str, typer.Option(help="Name of the assembly, for the record (hg38).")] = "",
     chroms: Annotated[str | None, typer.Option(help="Only these chromosomes: chr1,chr2.")] = None,
+    sheet: Annotated[Path | None, typer.Option(help="CSV, TSV or YAML of tracks, one a row.")] = None,
+    mask_gaps: Annotated[int, typer.Option(help="bp without a value in a --track that count as not measured.")] = 0,
+    tolerance: Annotated[float, typer.Option(help="Largest relative error of storing a track as float16.")] = 0.0,
+    jobs: Annotated[int, typer.Option("-j", "--jobs", help="Processes; each makes one track at a time.")] = 1,
+    update: Annotated[bool, typer.Option("--update", help="Make only what changed of an existing store.")] = False,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace an existing store.")] = False,
     as_json: Json = False,
 ) -> None:
     """Make a store: the genome's bases and the tracks' signal, ready to be trained on."""
     shift = _parse_shift(tn5_shift)
+    tracks = [
+        *(TrackSource.parse(text) for text in track),
+        *(TrackSource.parse(text, kind="fragments", tn5_shift=shift) for text in fragments),
+    ]
+    details = {
+        source.name: TrackDetails(mask_gaps=mask_gaps * (source.kind == "bigwig"), tolerance=tolerance)
+        for source in tracks
+    }
+    listed, of_sheet = read_sheet(sheet, genome=genome) if sheet is not None else ([], {})
     inputs = StoreInputs(
         fasta=fasta,
-        tracks=(
-            *(TrackSource.parse(text) for text in track),
-            *(TrackSource.parse(text, kind="fragments", tn5_shift=shift) for text in fragments),
-        ),
+        tracks=(*tracks, *listed),
         split=split,
         peaks=peaks,
         blacklist=blacklist,
@@ -80,6 +93,9 @@ def build(
         store = build_store(
             inputs,
             output,
+            details=details | of_sheet,
+            jobs=jobs,
+            update=update,
             overwrite=overwrite,
             on_progress=lambda stage, done, total: bar.update(
                 task, description=stage, completed=done, total=total or None

@@ -1,15 +1,23 @@
 """Outputs that appear under their name only when they are whole.
 
 Everything is written beside its place, as `.NAME.partial-PID`, and renamed at the end. An error, a full disk or Ctrl-C
-removes the partial file or folder and leaves what stood there before.
+removes the partial file or folder and leaves what stood there before. A folder that takes long to fill may be a
+`resumable_folder`: what a killed run leaves in `.NAME.partial` is taken up by the next.
 """
 
 import errno
 import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+
+try:
+    import fcntl
+except ImportError:  # Windows: two builds of one folder at the same time go unnoticed
+    fcntl = None
+
+_LOCK = ".lock"
 
 
 def check_output(path: str | Path, overwrite: bool = False) -> Path:
@@ -57,23 +65,78 @@ def finished_folder(path: str | Path, overwrite: bool = False) -> Iterator[Path]
     if path.exists() and not path.is_dir():
         raise FileExistsError(f"{path} is a file, but a folder is to be written there: choose another name")
     path.parent.mkdir(parents=True, exist_ok=True)
-    partial, old = _beside(path, "partial"), _beside(path, "old")
+    partial = _beside(path, "partial")
     shutil.rmtree(partial, ignore_errors=True)  # left by a killed process of the same number
     partial.mkdir()
     try:
         with _naming(path):
             yield partial
-        if path.is_dir():
-            path.replace(old)
-        try:
-            partial.replace(path)
-        except BaseException:
-            if old.is_dir():
-                old.replace(path)
-            raise
-        shutil.rmtree(old, ignore_errors=True)
+        _put_in_place(partial, path)
     finally:
         shutil.rmtree(partial, ignore_errors=True)
+
+
+@contextmanager
+def resumable_folder(path: str | Path, overwrite: bool = False, *, worth_keeping: Callable[[], bool]) -> Iterator[Path]:
+    """Yield `.NAME.partial`, with what an earlier run left in it; it becomes `path` when the block ends well.
+
+    Args:
+        path: the folder to make.
+        overwrite: replace an existing one, which stays in place until the new one is whole.
+        worth_keeping: asked after an error or Ctrl-C; the partial folder is deleted unless it is.
+
+    Raises:
+        FileExistsError: `path` exists and `overwrite` is not given, it is a file, or another process is filling it.
+    """
+    path = check_output(path, overwrite)
+    if path.exists() and not path.is_dir():
+        raise FileExistsError(f"{path} is a file, but a folder is to be written there: choose another name")
+    partial = partial_of(path)
+    partial.mkdir(parents=True, exist_ok=True)
+    with _locked(partial, path):
+        try:
+            with _naming(path):
+                yield partial
+        except BaseException:
+            if not worth_keeping():
+                shutil.rmtree(partial, ignore_errors=True)
+            raise
+        (partial / _LOCK).unlink(missing_ok=True)
+        _put_in_place(partial, path)
+
+
+def partial_of(path: str | Path) -> Path:
+    """Return where `resumable_folder` fills a folder."""
+    path = Path(path).resolve()
+    return path.with_name(f".{path.name}.partial")
+
+
+@contextmanager
+def _locked(partial: Path, path: Path) -> Iterator[None]:
+    """Hold a partial folder for this process, until it ends at the latest."""
+    if fcntl is None:
+        yield
+        return
+    with (partial / _LOCK).open("wb") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            raise FileExistsError(f"another process is making {path} right now: wait for it, or stop it") from None
+        yield
+
+
+def _put_in_place(partial: Path, path: Path) -> None:
+    """Rename a folder that is whole; the one it replaces is deleted after that."""
+    old = _beside(path, "old")
+    if path.is_dir():
+        path.replace(old)
+    try:
+        partial.replace(path)
+    except BaseException:
+        if old.is_dir():
+            old.replace(path)
+        raise
+    shutil.rmtree(old, ignore_errors=True)
 
 
 @contextmanager

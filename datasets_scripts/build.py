@@ -1,37 +1,60 @@
-"""Files of the field -> GenomeStore, one chromosome in memory at a time."""
+"""Files of the field -> GenomeStore, one chromosome in memory at a time.
+
+A store is made of pieces: the bases, and each track. Finished ones are noted with what they were made from (pieces.py),
+so a build that was killed goes on where it stopped, and `update` makes only what changed.
+"""
 
 import hashlib
 import json
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict
+from dataclasses import asdict, fields, replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pandas as pd
 
-from .atomic import check_output, finished_folder
-from .bigwig import BigWig
-from .chrom_names import shown
-from .fasta import N_CODE, Fasta
-from .store import FORMAT, VERSION, GenomeStore, next_offset
-from .store_inputs import InputReport, StoreInputs, check_inputs
+from .atomic import check_output, resumable_folder
+from .bigwig import BigWig, Summary
+from .pieces import Pieces, file_key, piece_key, read_pieces, share
+from .store import FORMAT, VERSION, GenomeStore
+from .store_codes import write_codes
+from .store_inputs import InputReport, StoreInputs, TrackSource, check_inputs
 from .store_tables import Genome, blacklist_table, peak_table, place_split, read_split, unmappable_table
-from .track_sources import Progress, read_bins
+from .track_details import TrackDetails, check_details
+from .track_jobs import TrackJob, make_tracks, piece_name
+from .track_sources import Progress
+
+_TABLES = ("gaps", "peaks", "blacklist", "unmappable")
+# What a track's bins do not depend on, or that its key holds by itself.
+_NOT_OF_TRACKS = {
+    *("fasta", "tracks", "split", "peaks", "blacklist", "unmappable", "mask_regions", "genome", "chroms"),
+    *("bin_size", "summary"),
+}
 
 
 def build_store(
-    inputs: StoreInputs, output: str | Path, *, overwrite: bool = False, on_progress: Progress | None = None
+    inputs: StoreInputs,
+    output: str | Path,
+    *,
+    details: Mapping[str, TrackDetails] | None = None,
+    jobs: int = 1,
+    update: bool = False,
+    overwrite: bool = False,
+    on_progress: Progress | None = None,
 ) -> GenomeStore:
     """Make a store; the folder appears when it is complete, and the same inputs give the same bytes.
 
     Chromosome names of every file are brought to the FASTA's (`match_chroms`). Peaks past a chromosome's end are
-    dropped; blacklist and unmappable intervals are cut there.
+    dropped; blacklist and unmappable intervals are cut there. What an interrupted build has finished stays in
+    `.NAME.partial` beside `output` as soon as one track is, and the same call goes on from there.
 
     Args:
         inputs: the files and the rules.
         output: folder to make.
+        details: by track name: metadata, masks and tolerance.
+        jobs: processes; each holds one track's chromosome in memory.
+        update: replace an existing store, and take from it every piece whose input and options did not change.
         overwrite: replace an existing store; no other folder is ever replaced.
         on_progress: called with what is being done, and chromosomes done and in all (0 while unknown).
 
@@ -39,25 +62,25 @@ def build_store(
         The store, its arrays mapped.
 
     Raises:
-        FileExistsError: `output` exists and `overwrite` is not given, or it is not a store.
+        FileExistsError: `output` exists and neither `overwrite` nor `update` is given, it is not a store, or another
+            process is making it.
         FileNotFoundError: a file is missing.
         ValueError: what the readers refuse, a wrong option, a bigWig of another assembly, a track without signal, or
             a split that does not fit the genome.
     """
-    output = check_output(output, overwrite)
+    output = check_output(output, overwrite or update)
     if output.is_dir() and any(output.iterdir()) and not (output / "store.json").is_file():
         raise FileExistsError(
             f"{output} is not a chromhub store, so --overwrite does not replace it: choose another name"
         )
     summary = check_inputs(inputs)
+    details = _check_tracks(inputs.tracks, details, jobs)
     split = read_split(inputs.split)
-    for track in inputs.tracks:
-        if track.kind == "bigwig":
-            BigWig(track.path)  # a damaged one is refused before anything else is read
     progress = on_progress or (lambda stage, done, total: None)
-    with finished_folder(output, overwrite) as folder:
-        reports = [InputReport.of("fasta", inputs.fasta, "chromosomes")]
-        genome = _write_codes(folder / "codes.npy", inputs, reports[0], progress)
+    with _pieces(output, overwrite or update, share_old=update) as pieces:
+        folder = pieces.folder
+        genome, report = _genome(inputs, pieces, progress)
+        reports = [report]
         split = place_split(split, genome, reports)
         progress("peaks and masks", 0, 0)
         tables = {"gaps": genome.gaps, "peaks": peak_table(inputs, genome, reports)}
@@ -65,17 +88,19 @@ def build_store(
             "blacklist": blacklist_table(inputs, genome, reports),
             "unmappable": unmappable_table(inputs, genome, reports),
         }
-        for name, table in tables.items():
-            table.to_csv(folder / f"{name}.tsv", sep="\t", index=False, lineterminator="\n")
+        for name in _TABLES:
+            (folder / f"{name}.tsv").unlink(missing_ok=True)
+            tables[name].to_csv(folder / f"{name}.tsv", sep="\t", index=False, lineterminator="\n")
+        (folder / "split.json").unlink(missing_ok=True)
         split.to_json(folder / "split.json")
-        tracks = []
-        for track in inputs.tracks:
-            reports.append(InputReport.of(f"track {track.name}", track.path))
-            signal = read_bins(track, inputs.bin_size, summary, genome=genome, report=reports[-1], progress=progress)
-            stats = _write_track(folder / "tracks" / f"{track.name}.npy", signal, bin_size=inputs.bin_size)
-            if not stats["sum"]:
-                raise ValueError(f"{track.path} has no signal on the genome's chromosomes {shown(genome.sizes)}")
-            tracks.append({"name": track.name, "kind": track.kind, "tn5_shift": list(track.tn5_shift)} | stats)
+        options = {f.name: getattr(inputs, f.name) for f in fields(inputs) if f.name not in _NOT_OF_TRACKS}
+        plan = [
+            TrackJob(track, details[track.name], options, inputs.bin_size, summary, genome, folder)
+            for track in inputs.tracks
+        ]
+        entries, track_reports = make_tracks(plan, pieces, jobs, progress)
+        pieces.keep_only(["codes", *(piece_name(track.name) for track in inputs.tracks)])
+        _drop_strays(folder, entries)
         description: dict[str, Any] = {
             "format": FORMAT,
             "version": VERSION,
@@ -83,91 +108,143 @@ def build_store(
             "bin_size": inputs.bin_size,
             "summary": summary,
             "chroms": [{"name": n, "size": s, "digest": genome.digests[n]} for n, s in genome.sizes.items()],
-            "tracks": tracks,
+            "tracks": entries,
         }
-        files = [folder / f"{name}.tsv" for name in tables] + [folder / "split.json"]
-        content = json.dumps(description).encode() + b"".join(file.read_bytes() for file in files)
-        description["fingerprint"] = hashlib.sha256(content).hexdigest()[:16]
-        _write_json(folder / "report.json", [asdict(report) for report in reports])
-        _write_json(folder / "store.json", description)
+        _write_json(folder / "report.json", [asdict(report) for report in reports] + track_reports)
+        _write_json(folder / "store.json", with_fingerprint(description, folder))
     return GenomeStore.open(output, in_memory=False)
 
 
-def _write_codes(path: Path, inputs: StoreInputs, report: InputReport, progress: Progress) -> Genome:
-    """Write codes.npy from the FASTA."""
-    fasta = Fasta(inputs.fasta)
-    chosen = None if inputs.chroms is None else set(inputs.chroms)
-    all_sizes: dict[str, int] = {}
-    digests: dict[str, str] = {}
-    gaps: list[tuple[str, int, int]] = []
-    with _flat_file(path, np.uint8, fill=N_CODE) as append:
-        for chrom, codes in fasta.read_codes():
-            all_sizes[chrom] = len(codes)
-            progress(f"sequence {chrom}", len(all_sizes), 0)
-            if chosen is None or chrom in chosen:
-                append(codes)
-                digests[chrom] = hashlib.sha256(codes.tobytes()).hexdigest()[:16]
-                is_n = np.concatenate([[False], codes == N_CODE, [False]])
-                gaps += [(chrom, int(s), int(e)) for s, e in np.flatnonzero(is_n[1:] != is_n[:-1]).reshape(-1, 2)]
-    if unknown := sorted((chosen or set()) - set(all_sizes)):
-        raise ValueError(f"--chroms names {shown(unknown)}, which {inputs.fasta} lacks: it has {shown(all_sizes)}")
-    sizes = {chrom: all_sizes[chrom] for chrom in digests}
-    report.read, report.kept = len(all_sizes), len(sizes)
-    report.drop("chromosome not chosen", len(all_sizes) - len(sizes))
-    report.notes.append(f"{sum(sizes.values()):,} bp, of which N {sum(end - start for _, start, end in gaps):,}")
-    if fasta.num_iupac:
-        report.notes.append(f"{fasta.num_iupac:,} IUPAC letters became N")
-    return Genome(sizes, all_sizes, digests, pd.DataFrame(gaps, columns=["chrom", "start", "end"]))
+def add_tracks(
+    store: str | Path,
+    tracks: Sequence[TrackSource],
+    *,
+    details: Mapping[str, TrackDetails] | None = None,
+    jobs: int = 1,
+    on_progress: Progress | None = None,
+) -> GenomeStore:
+    """Add tracks to a store; its bases and other tracks are shared, not made again. Readers see the old or the new one.
 
+    Args:
+        store: its folder.
+        tracks: of the same assembly; the names must be new.
+        details: by track name: metadata, masks and tolerance.
+        jobs: processes.
+        on_progress: as of `build_store`.
 
-def _write_track(path: Path, signal: Iterable[np.ndarray], *, bin_size: int) -> dict[str, Any]:
-    """Write a track's bins; return their digest, sum, largest value and the share above 0."""
-    digest = hashlib.sha256()
-    total, largest, num_above, num_bins = 0.0, 0.0, 0, 0
-    path.parent.mkdir(exist_ok=True)
-    with _flat_file(path, np.float32, fill=0, bin_size=bin_size) as append:
-        for bins in signal:
-            append(bins)
-            digest.update(bins.tobytes())
-            total += float(bins.sum(dtype=np.float64))
-            largest = max(largest, float(bins.max()))
-            num_above += int(np.count_nonzero(bins))
-            num_bins += len(bins)
-    return {"digest": digest.hexdigest()[:16], "sum": total, "max": largest, "above_zero": num_above / num_bins}
+    Returns:
+        The store with another fingerprint, its arrays mapped.
+
+    Raises:
+        FileNotFoundError: no store there, or a file is missing.
+        ValueError: a name that the store has, or what `build_store` refuses.
+    """
+    old = GenomeStore.open(store, in_memory=False)
+    check_inputs(StoreInputs(old.path / "codes.npy", tuple(tracks), bin_size=old.bin_size, summary=_summary(old)))
+    details = _check_tracks(tracks, details, jobs)
+    all_sizes = read_pieces(old.path).get("codes", {}).get("value", {}).get("all_sizes", old.chrom_sizes)
+    genome = Genome(old.chrom_sizes, all_sizes, old.chrom_digests, old.gaps)
+    progress = on_progress or (lambda stage, done, total: None)
+    with extended_store(old, [track.name for track in tracks]) as (pieces, add):
+        plan = [TrackJob(t, details[t.name], {}, old.bin_size, _summary(old), genome, pieces.folder) for t in tracks]
+        add(*make_tracks(plan, pieces, jobs, progress))
+    return GenomeStore.open(old.path, in_memory=False)
 
 
 @contextmanager
-def _flat_file(path: Path, dtype: type, *, fill: int, bin_size: int = 1) -> Iterator[Callable[[np.ndarray], None]]:
-    """Yield a function that appends a chromosome's values to a .npy file, laid out as `store.flat_layout` says.
+def extended_store(
+    old: GenomeStore, names: Sequence[str]
+) -> Iterator[tuple[Pieces, Callable[[list[dict[str, Any]], list[dict[str, Any]]], None]]]:
+    """Yield a copy of a store that shares its files, and a function that takes the entries and reports of new tracks.
 
-    The length is known at the end only, so the header is written again then; numpy leaves room for that.
+    The copy takes the store's place when the block ends well.
     """
+    if taken := sorted(set(names) & set(old.track_names)):
+        raise ValueError(f"{old.path} has a track {taken[0]!r} already: choose another name, or build it with --update")
 
-    def header() -> None:
-        file.seek(0)
-        shape = {"descr": np.lib.format.dtype_to_descr(np.dtype(dtype)), "fortran_order": False, "shape": (length,)}
-        np.lib.format.write_array_header_1_0(file, shape)
+    def add(entries: list[dict[str, Any]], reports: list[dict[str, Any]]) -> None:
+        description = {k: v for k, v in old.description.items() if k != "fingerprint"}
+        description["tracks"] = [*description["tracks"], *entries]
+        pieces.keep_only([*read_pieces(old.path), *(piece_name(entry["name"]) for entry in entries)])
+        _drop_strays(pieces.folder, description["tracks"])
+        _write_json(pieces.folder / "report.json", [*old.report(), *reports])
+        _write_json(pieces.folder / "store.json", with_fingerprint(description, pieces.folder))
 
-    def pad() -> None:
-        nonlocal length
-        missing = next_offset(length * bin_size) // bin_size - length
-        file.write(np.full(missing, fill, dtype).data)
-        length += missing
+    with _pieces(old.path, True, share_old=True) as pieces:
+        for name, piece in read_pieces(old.path).items():
+            pieces.take(name, piece["key"])
+        for path in sorted(old.path.rglob("*")):
+            if path.is_file() and path.name != "pieces.json":
+                share(path, pieces.folder / path.relative_to(old.path))
+        yield pieces, add
 
-    def append(values: np.ndarray) -> None:
-        nonlocal length
-        pad()
-        file.write(np.ascontiguousarray(values, dtype).data)
-        length += len(values)
 
-    length = 0
-    with path.open("wb") as file:
-        header()
-        yield append
-        pad()
-        header()
+def _drop_strays(folder: Path, entries: Sequence[Mapping[str, Any]]) -> None:
+    """Delete what a killed run left half-written among the tracks."""
+    wanted = {f"{entry['name']}{suffix}" for entry in entries for suffix in (".npy", ".mask.tsv")}
+    for path in (folder / "tracks").iterdir():
+        if path.name not in wanted:
+            path.unlink()
+
+
+def with_fingerprint(description: dict[str, Any], folder: Path) -> dict[str, Any]:
+    """Return store.json's content with the digest of itself, the tables, the masks and the split."""
+    files = [folder / f"{name}.tsv" for name in _TABLES] + [folder / "split.json"]
+    masks = [folder / "tracks" / f"{track['name']}.mask.tsv" for track in description["tracks"]]
+    files += [mask for mask in masks if mask.is_file()]
+    content = json.dumps(description).encode() + b"".join(file.read_bytes() for file in files)
+    return description | {"fingerprint": hashlib.sha256(content).hexdigest()[:16]}
+
+
+@contextmanager
+def _pieces(output: Path, overwrite: bool, *, share_old: bool) -> Iterator[Pieces]:
+    """Yield the pieces of a folder that becomes `output`; they are kept after an error once a track is among them."""
+    pieces: Pieces | None = None
+    with resumable_folder(
+        output, overwrite, worth_keeping=lambda: pieces is not None and pieces.has_made("track ")
+    ) as folder:
+        old = output if share_old and output.is_dir() else None
+        pieces = Pieces(folder, old)
+        yield pieces
+
+
+def _check_tracks(
+    tracks: Sequence[TrackSource], details: Mapping[str, TrackDetails] | None, jobs: int
+) -> dict[str, TrackDetails]:
+    """Check what can be checked before anything long begins; return the details of every track."""
+    if jobs < 1:
+        raise ValueError(f"--jobs must be at least 1, got {jobs}")
+    complete = {track.name: (details or {}).get(track.name, TrackDetails()) for track in tracks}
+    for track in tracks:
+        check_details(track, complete[track.name])
+        if track.kind == "bigwig":
+            BigWig(track.path)  # a damaged one is refused before anything else is read
+    return complete
+
+
+def _genome(inputs: StoreInputs, pieces: Pieces, progress: Progress) -> tuple[Genome, InputReport]:
+    """Write codes.npy, unless it is there from the same FASTA; return what it holds."""
+    key = piece_key("codes", VERSION, file_key(inputs.fasta), sorted(inputs.chroms) if inputs.chroms else None)
+    found = pieces.take("codes", key)
+    if found is None:
+        report = InputReport.of("fasta", inputs.fasta, "chromosomes")
+        genome = write_codes(pieces.folder / "codes.npy", inputs, report, progress)
+        found = asdict(replace(genome, gaps=None)) | {  # pyright: ignore[reportArgumentType]
+            "gaps": [list(row) for row in genome.gaps.itertuples(index=False, name=None)],
+            "report": asdict(report),
+        }
+        pieces.record("codes", key, found, files=["codes.npy"])
+    gaps = pd.DataFrame(found["gaps"], columns=["chrom", "start", "end"])
+    report = InputReport(**found["report"])
+    report.file = inputs.fasta.name
+    return Genome(found["sizes"], found["all_sizes"], found["digests"], gaps), report
+
+
+def _summary(store: GenomeStore) -> Summary:
+    return store.summary  # pyright: ignore[reportReturnType]
 
 
 def _write_json(path: Path, value: Any) -> None:
     """Write indented JSON."""
+    path.unlink(missing_ok=True)  # may be another store's too
     path.write_text(json.dumps(value, indent=2) + "\n")

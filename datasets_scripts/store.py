@@ -2,16 +2,18 @@
 
 A store is a folder made by build.py's `build_store`:
 
-    store.json        names, sizes and digests
-    codes.npy         uint8, flat: A0 C1 G2 T3 N4
-    tracks/NAME.npy   float32, flat: one value per bin, raw units
-    peaks.tsv, blacklist.tsv, unmappable.tsv, gaps.tsv (runs of N), split.json, report.json
+    store.json             names, sizes, digests, and what is known of each track
+    codes.npy              uint8, flat: A0 C1 G2 T3 N4
+    tracks/NAME.npy        flat: one value per bin, raw units, in the narrowest type that holds them (store_tracks.py)
+    tracks/NAME.mask.tsv   where the track was not measured; only for tracks that have such places
+    peaks.tsv, blacklist.tsv, unmappable.tsv, gaps.tsv (runs of N), split.json, report.json, pieces.json
 
 Chromosomes lie one after the other with PADDING bp of N and zero signal before, between and after them, so a window
 that hangs off a chromosome's end reads N and 0 without a branch.
 """
 
 import json
+import mmap
 from collections.abc import Callable, Mapping
 from functools import cached_property
 from pathlib import Path
@@ -23,11 +25,13 @@ import pandas as pd
 from .bed import sizes_of
 from .chrom_names import shown
 from .folds import Split
+from .interval_runs import Runs
 
 PADDING = 32_768  # bp of N around every chromosome
 ALIGNMENT = 4096  # bp; chromosome offsets are multiples of it, so bins of every chromosome start on a bin
 FORMAT = "chromhub-store"
 VERSION = 1
+TRACK_DTYPES = ("uint8", "uint16", "float16", "float32")
 _IN_MEMORY_BELOW = 4 << 30  # bytes
 
 
@@ -79,7 +83,9 @@ class GenomeStore:
         self._windows: dict[tuple[int, int], np.ndarray] = {}
         self._codes = self._map("codes.npy", np.uint8, self._length)
         num_bins = self._length // self.bin_size
-        self._tracks = [self._map(f"tracks/{name}.npy", np.float32, num_bins) for name in self.track_names]
+        self._tracks = [
+            self._map(f"tracks/{track['name']}.npy", self._dtype(track), num_bins) for track in description["tracks"]
+        ]
         if in_memory or (in_memory is None and self.num_bytes < _IN_MEMORY_BELOW):
             self.load_into_memory()
 
@@ -140,11 +146,32 @@ class GenomeStore:
         """Return what was read, kept and dropped of each input when the store was built."""
         return json.loads((self.path / "report.json").read_text())
 
+    def track_metadata(self, track: int | str = 0) -> dict[str, str]:
+        """Return what the sample sheet says of a track: sample, cell_type, assembly, licence, ...; maybe nothing."""
+        return self.description["tracks"][self._index(track)].get("metadata", {})
+
+    def track_mask(self, track: int | str = 0) -> pd.DataFrame:
+        """Return where a track was not measured, columns chrom, start, end; maybe nowhere."""
+        file = f"tracks/{self.track_names[self._index(track)]}.mask.tsv"
+        if not (self.path / file).is_file():
+            return pd.DataFrame({"chrom": pd.Series([], dtype=str), "start": np.empty(0, int), "end": np.empty(0, int)})
+        return self._table(file)
+
     def load_into_memory(self) -> None:
         """Read the arrays into memory; random windows of a cold map are several times slower."""
         self._codes = np.array(self._codes)
         self._tracks = [np.array(track) for track in self._tracks]
         self._windows.clear()
+
+    def release_pages(self) -> None:
+        """Give back the memory that reading mapped arrays has taken up; what is read again comes from the disk's cache.
+
+        A pass over a whole genome that calls it now and then holds only what it is reading.
+        """
+        for array in (self._codes, *self._tracks):
+            mapped = getattr(array, "_mmap", None)
+            if mapped is not None and hasattr(mmap, "MADV_DONTNEED"):
+                mapped.madvise(mmap.MADV_DONTNEED)
 
     def offset(self, chrom: str) -> int:
         """Return where a chromosome starts in the flat arrays, in bp."""
@@ -158,10 +185,10 @@ class GenomeStore:
         return self._read_only(self._codes[start : start + self.chrom_sizes[chrom]])
 
     def signal(self, chrom: str, track: int | str = 0) -> np.ndarray:
-        """Return a chromosome's signal, (ceil(size / bin_size),) float32 raw units, a read-only view."""
-        index = self.track_names.index(track) if isinstance(track, str) else track
+        """Return a chromosome's signal, (ceil(size / bin_size),) float32 raw units, read-only."""
         first = self.offset(chrom) // self.bin_size
-        return self._read_only(self._tracks[index][first : first - (-self.chrom_sizes[chrom] // self.bin_size)])
+        bins = self._tracks[self._index(track)][first : first - (-self.chrom_sizes[chrom] // self.bin_size)]
+        return self._read_only(bins.astype(np.float32, copy=False))
 
     def bins_of(self, chrom: str, start: int, end: int) -> slice:
         """Return which bins of a chromosome a region touches.
@@ -213,20 +240,54 @@ class GenomeStore:
     def gather_mappable(self, starts: np.ndarray, length: int) -> np.ndarray:
         """Return 1 where a base of a window is mappable and 0 where not, (B, length) uint8; `starts` as in `gather`."""
         self._check_inside(starts, length)
-        firsts, lasts = self._unmappable_runs
-        positions = starts[:, None] + np.arange(length)
-        before = np.searchsorted(firsts, positions, side="right") - 1  # the last run that starts at or before
-        return ((before < 0) | (positions >= lasts[before.clip(0)])).astype(np.uint8)
+        return self._unmappable_runs.outside(np.asarray(starts, np.int64)[:, None] + np.arange(length))
+
+    def gather_mask(self, starts: np.ndarray, length: int) -> np.ndarray:
+        """Return 1 where a bin of a window was measured in a track and 0 where any of its bases was not.
+
+        Args:
+            starts: (B,) int64, as in `gather`.
+            length: bp of every window, a multiple of `bin_size`.
+
+        Returns:
+            (B, T, length / bin_size) uint8, the `mask` of a model's loss.
+
+        Raises:
+            ValueError: a window off the padded genome.
+        """
+        starts = np.asarray(starts, np.int64)
+        self._check_inside(starts, length)
+        num_bins = length // self.bin_size
+        mask = np.ones((len(starts), len(self._tracks), num_bins), np.uint8)
+        first_bins = starts // self.bin_size
+        for track, runs in self._unmeasured_runs.items():
+            rows = runs.touched(first_bins, num_bins)
+            mask[rows, track] = runs.outside(first_bins[rows, None] + np.arange(num_bins))
+        return mask
 
     @cached_property
-    def _unmappable_runs(self) -> tuple[np.ndarray, np.ndarray]:
-        """Flat starts, ascending, and the largest end so far, so that overlapping intervals need no merging."""
-        if self.unmappable.empty:
-            return np.array([self._length], np.int64), np.array([self._length], np.int64)
-        firsts = self.flat_starts(self.unmappable)
-        lasts = firsts + (self.unmappable["end"] - self.unmappable["start"]).to_numpy(np.int64)
-        order = np.argsort(firsts, kind="stable")
-        return firsts[order], np.maximum.accumulate(lasts[order])
+    def has_masks(self) -> bool:
+        """Whether any track has places that were not measured."""
+        return bool(self._unmeasured_runs)
+
+    @cached_property
+    def _unmappable_runs(self) -> Runs:
+        return self._runs(self.unmappable)
+
+    @cached_property
+    def _unmeasured_runs(self) -> dict[int, Runs]:
+        """Runs of bins, of the tracks that have some."""
+        masks = {i: self.track_mask(i) for i in range(len(self._tracks))}
+        return {i: self._runs(mask, unit=self.bin_size) for i, mask in masks.items() if len(mask)}
+
+    def _runs(self, table: pd.DataFrame, unit: int = 1) -> Runs:
+        starts = self.flat_starts(table)
+        return Runs.of(starts, starts + (table["end"] - table["start"]).to_numpy(np.int64), unit=unit)
+
+    def _index(self, track: int | str) -> int:
+        if isinstance(track, str) and track not in self.track_names:
+            raise ValueError(f"{self.path} has no track {track!r}: it has {shown(self.track_names)}")
+        return self.track_names.index(track) if isinstance(track, str) else track
 
     def _check_inside(self, starts: np.ndarray, length: int) -> None:
         if len(starts) and (starts.min() < 0 or starts.max() + length > self._length):
@@ -244,7 +305,17 @@ class GenomeStore:
         view.flags.writeable = False
         return view
 
-    def _map(self, name: str, dtype: type, length: int) -> np.ndarray:
+    def _dtype(self, track: Mapping[str, Any]) -> str:
+        """Return the type that a track is stored in."""
+        dtype = track.get("dtype", "float32")
+        if dtype not in TRACK_DTYPES:
+            raise ValueError(
+                f"{self.path}/store.json: track {track['name']} must be stored as one of {', '.join(TRACK_DTYPES)}, "
+                f"got {dtype!r}: build the store again"
+            )
+        return dtype
+
+    def _map(self, name: str, dtype: type | str, length: int) -> np.ndarray:
         file = self.path / name
         if not file.is_file():
             raise FileNotFoundError(f"{self.path} is damaged: {name} is missing; build the store again")

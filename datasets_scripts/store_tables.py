@@ -49,7 +49,7 @@ def peak_table(inputs: StoreInputs, genome: Genome, reports: list[InputReport]) 
 
 def blacklist_table(inputs: StoreInputs, genome: Genome, reports: list[InputReport]) -> pd.DataFrame:
     """Return the blacklist's intervals and the mask regions."""
-    tables = [_mask("blacklist", inputs.blacklist, genome, reports)]
+    tables = [mask_table("blacklist", inputs.blacklist, genome, reports)]
     if inputs.mask_regions:
         report = InputReport("mask regions", read=len(inputs.mask_regions))
         reports.append(report)
@@ -75,10 +75,10 @@ def _mask_region(text: str, genome: Genome) -> tuple[str, int, int]:
 
 def unmappable_table(inputs: StoreInputs, genome: Genome, reports: list[InputReport]) -> pd.DataFrame:
     """Return the unmappable intervals."""
-    return _mask("unmappable", inputs.unmappable, genome, reports)
+    return mask_table("unmappable", inputs.unmappable, genome, reports)
 
 
-def _mask(name: str, path: Path | None, genome: Genome, reports: list[InputReport]) -> pd.DataFrame:
+def mask_table(name: str, path: Path | None, genome: Genome, reports: list[InputReport]) -> pd.DataFrame:
     """Return a mask's intervals, cut at the chromosomes' ends; none without a file."""
     if path is None:
         return pd.DataFrame({"chrom": [], "start": [], "end": []})

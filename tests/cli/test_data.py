@@ -95,7 +95,7 @@ def test_ctrl_c(toy, monkeypatch) -> None:
     def interrupt(*_: object, **__: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("chromhub.datasets_scripts.build._write_track", interrupt)
+    monkeypatch.setattr("chromhub.datasets_scripts.track_jobs._write_track", interrupt)
     result = chromhub(*words(toy))
     assert result.exit_code == 130
     assert "nothing was left half-written" in result.stderr

@@ -1,10 +1,12 @@
 import errno
 import gzip
+import shutil
 from pathlib import Path
 
 import numpy as np
 import pytest
 from chromhub.datasets_scripts import build as build_module
+from chromhub.datasets_scripts import track_jobs
 from chromhub.datasets_scripts.bed import read_intervals
 from chromhub.datasets_scripts.fasta import decode
 from chromhub.datasets_scripts.folds import Split, asap_split
@@ -26,7 +28,7 @@ def report(store: GenomeStore, name: str) -> dict:
 def test_same_inputs_same_bytes(toy) -> None:
     first, second = toy.build("first"), toy.build("second")
     assert content(first.path) == content(second.path)
-    names = "codes.npy store.json report.json split.json peaks.tsv blacklist.tsv unmappable.tsv gaps.tsv"
+    names = "codes.npy store.json report.json split.json peaks.tsv blacklist.tsv unmappable.tsv gaps.tsv pieces.json"
     assert set(content(first.path)) == {*names.split(), "tracks/a.npy", "tracks/b.npy"}
 
 
@@ -190,7 +192,7 @@ def test_tracks_without_signal_or_with_bad_signal_are_refused(toy) -> None:
 
 @pytest.mark.parametrize("name", ["fasta", "peaks", "blacklist", "unmappable", "split"])
 def test_missing_files_are_named_before_anything_is_read(toy, name, monkeypatch) -> None:
-    monkeypatch.setattr(build_module, "_write_codes", None)
+    monkeypatch.setattr(build_module, "write_codes", None)
     with pytest.raises(FileNotFoundError, match=r"none\.x does not exist"):
         toy.build(**{name: toy.folder / "none.x"})
 
@@ -231,22 +233,28 @@ def test_output_that_exists(toy) -> None:
     assert (toy.folder / "photos" / "cat.jpg").exists()
 
 
-@pytest.mark.parametrize("where", ["_write_codes", "_write_track", "peak_table", "_write_json"])
+@pytest.mark.parametrize(
+    "where", ["build.write_codes", "build.peak_table", "track_jobs._write_track", "build._write_json"]
+)
 @pytest.mark.parametrize("error", [OSError(errno.ENOSPC, "No space left on device"), KeyboardInterrupt()])
 @pytest.mark.parametrize("overwrite", [False, True])
 def test_an_interrupted_build_leaves_what_was_there(toy, monkeypatch, where, error, overwrite) -> None:
     if overwrite:
         toy.build()
     before = sorted(toy.folder.rglob("*"))
-    real = getattr(build_module, where)
+    module, _, name = where.partition(".")
+    real = getattr({"build": build_module, "track_jobs": track_jobs}[module], name)
 
     def fail(*args: object, **kwargs: object) -> None:
         real(*args, **kwargs)
         raise error
 
-    monkeypatch.setattr(build_module, where, fail)
+    monkeypatch.setattr(f"chromhub.datasets_scripts.{where}", fail)
     with pytest.raises(type(error)):
         toy.build(overwrite=overwrite)
+    kept = toy.folder / ".store.partial"
+    assert kept.exists() == (name == "_write_json")  # by then tracks are finished: the next run takes them up
+    shutil.rmtree(kept, ignore_errors=True)
     assert sorted(toy.folder.rglob("*")) == before
 
 

@@ -1,0 +1,78 @@
+"""`chromhub data add-track` and `consensus`: more tracks for a store that is there."""
+
+from pathlib import Path
+from typing import Annotated, cast
+
+import typer
+
+from ..datasets_scripts.build import add_tracks
+from ..datasets_scripts.consensus import How, add_consensus
+from ..datasets_scripts.sheet import read_sheet
+from ..datasets_scripts.store import GenomeStore
+from ..datasets_scripts.store_inputs import TrackSource
+from ..datasets_scripts.track_details import TrackDetails
+from .console import command, out, print_json, progress, say
+from .data import Json, _parse_shift, data_app
+
+_Store = Annotated[Path, typer.Argument(metavar="STORE", help="Folder made by `chromhub data build`.")]
+
+
+@command(data_app, "add-track")
+def add_track(
+    store_path: _Store,
+    track: Annotated[list[str], typer.Option(help="[NAME=]PATH of a bigWig; repeatable.")] = [],  # noqa: B006
+    fragments: Annotated[list[str], typer.Option(help="[NAME=]PATH of ATAC fragments; repeatable.")] = [],  # noqa: B006
+    tn5_shift: Annotated[str, typer.Option(help="As of `chromhub data build`, for --fragments.")] = "0,0",
+    sheet: Annotated[Path | None, typer.Option(help="CSV, TSV or YAML of tracks, one a row.")] = None,
+    mask_gaps: Annotated[int, typer.Option(help="bp without a value in a bigWig that count as not measured.")] = 0,
+    tolerance: Annotated[float, typer.Option(help="Largest relative error of storing --track as float16.")] = 0.0,
+    jobs: Annotated[int, typer.Option("-j", "--jobs", help="Processes.")] = 1,
+    as_json: Json = False,
+) -> None:
+    """Add tracks to a store, without making its genome or other tracks again."""
+    shift = _parse_shift(tn5_shift)
+    old = GenomeStore.open(store_path, in_memory=False)
+    bigwigs = [TrackSource.parse(text) for text in track]
+    reads = [TrackSource.parse(text, kind="fragments", tn5_shift=shift) for text in fragments]
+    details = {source.name: TrackDetails(mask_gaps=mask_gaps, tolerance=tolerance) for source in bigwigs}
+    details |= {source.name: TrackDetails(tolerance=tolerance) for source in reads}
+    listed, of_sheet = read_sheet(sheet, genome=old.genome) if sheet is not None else ([], {})
+    with progress() as bar:
+        task = bar.add_task("starting", total=None)
+        store = add_tracks(
+            store_path,
+            [*bigwigs, *reads, *listed],
+            details=details | of_sheet,
+            jobs=jobs,
+            on_progress=lambda stage, done, total: bar.update(
+                task, description=stage, completed=done, total=total or None
+            ),
+        )
+    _show(store, len(old.track_names), as_json)
+
+
+@command(data_app, "consensus")
+def consensus(
+    store_path: _Store,
+    how: Annotated[str, typer.Option(help="mean or max of the tracks, or open: the number of open cell types.")],
+    name: Annotated[str, typer.Option(help="Name of the new track.")] = "consensus",
+    tracks: Annotated[str | None, typer.Option(help="Only these: a,b,c; all when not given.")] = None,
+    threshold: Annotated[float | None, typer.Option(help="Signal from which a bin is open, for --how open.")] = None,
+    as_json: Json = False,
+) -> None:
+    """Add a track that sums up others, bin by bin."""
+    num_before = len(GenomeStore.open(store_path, in_memory=False).track_names)
+    chosen = [text.strip() for text in tracks.split(",") if text.strip()] if tracks is not None else None
+    store = add_consensus(store_path, name, how=cast(How, how), tracks=chosen, threshold=threshold)
+    _show(store, num_before, as_json)
+
+
+def _show(store: GenomeStore, num_before: int, as_json: bool) -> None:
+    """Print the tracks that are new."""
+    added = store.description["tracks"][num_before:]
+    if as_json:
+        print_json({"store": str(store.path), "fingerprint": store.fingerprint, "added": added})
+        return
+    for entry in added:
+        out.print(f"{entry['name']:20} {entry['dtype']:8} sum {entry['sum']:,.0f}", markup=False)
+    say(f"{store.path} has {len(store.track_names)} tracks now; models trained on it before keep its old fingerprint")

@@ -1,0 +1,51 @@
+"""A FASTA -> the base codes of a store, one chromosome in memory at a time."""
+
+import hashlib
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from .chrom_names import shown
+from .fasta import N_CODE, Fasta
+from .flat_file import FlatFile
+from .store_inputs import InputReport, StoreInputs
+from .store_tables import Genome
+from .track_sources import Progress
+
+
+def write_codes(path: Path, inputs: StoreInputs, report: InputReport, progress: Progress) -> Genome:
+    """Write codes.npy from the FASTA."""
+    fasta = Fasta(inputs.fasta)
+    chosen = None if inputs.chroms is None else set(inputs.chroms)
+    all_sizes: dict[str, int] = {}
+    digests: dict[str, str] = {}
+    gaps: list[tuple[str, int, int]] = []
+    with FlatFile(path, "uint8", fill=N_CODE) as file:
+        for chrom, codes in fasta.read_codes():
+            all_sizes[chrom] = len(codes)
+            progress(f"sequence {chrom}", len(all_sizes), 0)
+            if chosen is None or chrom in chosen:
+                file.append(codes)
+                digests[chrom] = hashlib.sha256(codes.data).hexdigest()[:16]
+                gaps += [(chrom, start, end) for start, end in _runs_of_n(codes)]
+    if unknown := sorted((chosen or set()) - set(all_sizes)):
+        raise ValueError(f"--chroms names {shown(unknown)}, which {inputs.fasta} lacks: it has {shown(all_sizes)}")
+    sizes = {chrom: all_sizes[chrom] for chrom in digests}
+    report.read, report.kept = len(all_sizes), len(sizes)
+    report.drop("chromosome not chosen", len(all_sizes) - len(sizes))
+    report.notes.append(f"{sum(sizes.values()):,} bp, of which N {sum(end - start for _, start, end in gaps):,}")
+    if fasta.num_iupac:
+        report.notes.append(f"{fasta.num_iupac:,} IUPAC letters became N")
+    return Genome(sizes, all_sizes, digests, pd.DataFrame(gaps, columns=["chrom", "start", "end"]))
+
+
+def _runs_of_n(codes: np.ndarray, *, block: int = 1 << 24) -> list[tuple[int, int]]:
+    """Return start and end of each run of N, looking at a block at a time."""
+    edges, within = [], False
+    for start in range(0, len(codes), block):
+        is_n = codes[start : start + block] == N_CODE
+        edges += (start + np.flatnonzero(np.diff(is_n, prepend=within))).tolist()
+        within = bool(is_n[-1])
+    edges += [len(codes)] * within
+    return list(zip(edges[::2], edges[1::2], strict=True))

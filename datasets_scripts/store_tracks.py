@@ -1,0 +1,71 @@
+"""A track's bins -> its file in a store, in the narrowest type that holds them."""
+
+import hashlib
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from .flat_file import FlatFile
+from .store import TRACK_DTYPES
+
+_BLOCK = 1 << 22  # values looked at together
+_LARGEST: dict[str, int] = {"uint8": 255, "uint16": 65_535, "float16": 65_504}
+
+
+def write_track(path: Path, signal: Iterable[np.ndarray], *, bin_size: int, tolerance: float = 0.0) -> dict[str, Any]:
+    """Write a track's bins in the first of uint8, uint16, float16 and float32 that holds every value.
+
+    Integers and float32 are exact. float16 is taken where each value comes back within `tolerance` of itself: with 0,
+    only where all come back exactly; from 2**-11 = 0.00049 on, wherever all lie between 6.1e-5 and 65,504 or are 0.
+
+    Args:
+        path: the file to make.
+        signal: (n,) float32 of each chromosome, in the genome's order.
+        bin_size: bp per bin.
+        tolerance: largest relative error that float16 may make.
+
+    Returns:
+        `digest` of the float32 values given, `sum`, `max` and the share `above_zero`; `dtype`, `tolerance` and the
+        largest relative `error` made.
+    """
+    digest = hashlib.sha256()
+    total, largest, num_above, num_bins = 0.0, 0.0, 0, 0
+    errors: dict[str, float] = dict.fromkeys(TRACK_DTYPES, 0.0)  # of the types that hold all so far
+    with FlatFile(path, TRACK_DTYPES[0], fill=0, bin_size=bin_size) as file:
+        for bins in signal:
+            bins = np.ascontiguousarray(bins, np.float32)
+            digest.update(bins.data)
+            for dtype in tuple(errors):
+                errors[dtype] = max(errors[dtype], _largest_error(bins, dtype))
+                if errors[dtype] > tolerance or (errors[dtype] and dtype != "float16"):
+                    del errors[dtype]
+            if (narrowest := next(iter(errors))) != file.dtype:
+                file.retype(narrowest)
+            file.append(bins)
+            total += float(bins.sum(dtype=np.float64))
+            largest = max(largest, float(bins.max()))
+            num_above += int(np.count_nonzero(bins))
+            num_bins += len(bins)
+        dtype = str(file.dtype)
+    stats = {"digest": digest.hexdigest()[:16], "sum": total, "max": largest, "above_zero": num_above / num_bins}
+    return stats | {"dtype": dtype, "tolerance": tolerance, "error": errors[dtype]}
+
+
+def _largest_error(values: np.ndarray, dtype: str) -> float:
+    """Return the largest relative error of storing (n,) float32 values; infinity where the type cannot hold one."""
+    if dtype == "float32":
+        return 0.0
+    largest = 0.0
+    for start in range(0, len(values), _BLOCK):
+        block = values[start : start + _BLOCK]
+        if block.min() < (0 if dtype.startswith("uint") else -65_504) or block.max() > _LARGEST[dtype]:
+            return np.inf
+        stored = block.astype(dtype).astype(np.float32)
+        if not np.array_equal(stored, block):
+            if dtype != "float16":
+                return np.inf
+            wrong = stored != block
+            largest = max(largest, float((np.abs(stored - block)[wrong] / np.abs(block[wrong])).max()))
+    return largest
