@@ -15,10 +15,10 @@ from .atomic import check_output, finished_folder
 from .bigwig import BigWig
 from .chrom_names import shown
 from .fasta import N_CODE, Fasta
-from .store import FORMAT, VERSION, GenomeStore, next_offset
+from .store import FORMAT, VERSION, GenomeStore, flat_layout, next_offset
 from .store_inputs import InputReport, StoreInputs, check_inputs
 from .store_tables import Genome, blacklist_table, peak_table, place_split, read_split, unmappable_table
-from .track_sources import Progress, read_bins
+from .track_sources import Progress, read_bins, read_once
 
 
 def build_store(
@@ -69,13 +69,18 @@ def build_store(
             table.to_csv(folder / f"{name}.tsv", sep="\t", index=False, lineterminator="\n")
         split.to_json(folder / "split.json")
         tracks = []
-        for track in inputs.tracks:
-            reports.append(InputReport.of(f"track {track.name}", track.path))
-            signal = read_bins(track, inputs.bin_size, summary, genome=genome, report=reports[-1], progress=progress)
-            stats = _write_track(folder / "tracks" / f"{track.name}.npy", signal, bin_size=inputs.bin_size)
-            if not stats["sum"]:
-                raise ValueError(f"{track.path} has no signal on the genome's chromosomes {shown(genome.sizes)}")
-            tracks.append({"name": track.name, "kind": track.kind, "tn5_shift": list(track.tn5_shift)} | stats)
+        codes = _read_codes(folder / "codes.npy", genome)
+        with read_once(inputs.tracks) as sources:
+            for track in sources:
+                report = InputReport.of(f"track {track.name}", track.path)
+                reports.append(report)
+                signal = read_bins(
+                    track, inputs.bin_size, summary, genome=genome, report=report, progress=progress, codes=codes
+                )
+                stats = _write_track(folder / "tracks" / f"{track.name}.npy", signal, bin_size=inputs.bin_size)
+                if not stats["sum"]:
+                    raise ValueError(f"{track.path} has no signal on the genome's chromosomes {shown(genome.sizes)}")
+                tracks.append({"name": track.name} | track.describe() | report.facts | stats)
         description: dict[str, Any] = {
             "format": FORMAT,
             "version": VERSION,
@@ -118,6 +123,12 @@ def _write_codes(path: Path, inputs: StoreInputs, report: InputReport, progress:
     if fasta.num_iupac:
         report.notes.append(f"{fasta.num_iupac:,} IUPAC letters became N")
     return Genome(sizes, all_sizes, digests, pd.DataFrame(gaps, columns=["chrom", "start", "end"]))
+
+
+def _read_codes(path: Path, genome: Genome) -> Callable[[str], np.ndarray]:
+    """Return a function that gives a chromosome's codes."""
+    flat, offsets = np.load(path, mmap_mode="r"), flat_layout(genome.sizes)[0]
+    return lambda chrom: flat[offsets[chrom] : offsets[chrom] + genome.sizes[chrom]]
 
 
 def _write_track(path: Path, signal: Iterable[np.ndarray], *, bin_size: int) -> dict[str, Any]:

@@ -74,7 +74,7 @@ def test_existing_output(toy) -> None:
     ("extra", "sentence"),
     [
         (("--track", "{folder}/none.bw"), "none.bw does not exist"),
-        (("--track", "{folder}/genome.fa"), "--track must be a bigWig"),
+        (("--track", "{folder}/genome.fa"), "genome.fa is not recognised: say what it is by --kind NAME=KIND"),
         (("--bin-size", "3"), "--bin-size must be a power of two"),
         (("--summary", "median"), "--summary must be one of max, mean, sum"),
         (("--chroms", "chr7"), "--chroms names [chr7]"),

@@ -136,7 +136,7 @@ def test_full_disk_leaves_no_file(tmp_path, monkeypatch, error) -> None:
     def fail(*_: object, **__: object) -> None:
         raise error
 
-    monkeypatch.setattr(bigwig_module, "_add", fail)
+    monkeypatch.setattr(bigwig_module, "write_runs", fail)
     with pytest.raises(OSError, match=r"disk full|No space left"):
         write_bigwig(tmp_path / "a.bw", SIZES, [("chr1", 0, np.ones(1))], bin_size=4)
     assert list(tmp_path.iterdir()) == []
