@@ -15,6 +15,7 @@ from .reads import NO_CUT, ReadChunk, ReadRules
 _CHUNK = 1_000_000  # reads held at a time
 _THREADS = 2  # that decompress
 _PAIRED, _PROPER, _UNMAPPED, _REVERSE = 0x1, 0x2, 0x4, 0x10
+_END = bytes.fromhex("1f8b08040000000000ff0600424302001b0003000000000000000000")  # SAM specification 4.1.2
 _NUM_FLAGS = 1 << 12  # SAM specification 1.4: twelve bits
 _OTHER_MATE = "the other mate of a pair"
 # The first that holds is the reason.
@@ -127,6 +128,12 @@ def _open(path: Path) -> Iterator[Any]:
         import pysam
     except ModuleNotFoundError as error:
         raise ValueError(f'{path} is a BAM, which needs pysam: pip install "chromhub[bam]"') from error
+    with path.open("rb") as binary:
+        binary.seek(max(0, path.stat().st_size - len(_END)))
+        if binary.read() != _END:
+            raise ValueError(
+                f"{path} is no BAM, or a truncated one (it lacks BGZF's last block): copy or make it again"
+            )
     verbosity = pysam.set_verbosity(0)  # htslib prints what is raised here
     try:
         with pysam.AlignmentFile(str(path), "rb", threads=_THREADS) as file:

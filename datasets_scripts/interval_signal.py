@@ -141,7 +141,7 @@ def check_no_overlap(rows: np.ndarray, path: Path, chrom: str) -> None:
         one, other = rows[wrong[0]], rows[wrong[0] + 1]
         lines = (place for row, place in column_rows(path) if row[0] == chrom and int(row[1]) == other["start"])
         raise ValueError(
-            f"{next(lines, path)}: intervals of a bedGraph must not overlap, got {chrom}:{other['start']}-{other['end']} "
+            f"{next(lines, path)}: a bedGraph's lines must not overlap, got {chrom}:{other['start']}-{other['end']} "
             f"after {chrom}:{one['start']}-{one['end']}: merge them, or count reads from the BAM or fragments"
         )
 
