@@ -9,6 +9,7 @@ from typing import Any, Literal, Protocol
 import numpy as np
 
 Library = Literal["pyBigWig", "pybigtools"]
+_PYBIGTOOLS_ERRORS = ("BBIReadError", "PanicException")  # the second is no Exception and cannot be imported
 Run = tuple[str, int, np.ndarray, int]  # chromosome, first bp, one value a bin, bp per bin
 
 
@@ -58,7 +59,9 @@ def open_bigwig(path: Path, library: Library | None = None) -> Iterator[BigWigFi
 
             with pybigtools.open(str(path)) as file:
                 yield _PyBigToolsFile(file)
-    except (RuntimeError, *_read_errors()) as error:
+    except BaseException as error:
+        if not isinstance(error, RuntimeError) and type(error).__name__ not in _PYBIGTOOLS_ERRORS:
+            raise
         raise ValueError(f"{path} is truncated or damaged ({error}): copy or download it again") from error
 
 
@@ -87,12 +90,16 @@ def write_runs(path: Path, chrom_sizes: Mapping[str, int], runs: Iterable[Run], 
         return
     import pybigtools
 
-    entries = _Entries(runs)
-    pybigtools.open(str(path), "w").write({chrom: int(size) for chrom, size in chrom_sizes.items()}, iter(entries))
-    if entries.error is not None:
-        raise entries.error
-    if not entries.is_done:  # pybigtools prints what went wrong
-        raise RuntimeError("pybigtools stopped writing")
+    entries, named = _Entries(runs), path.with_name(f"{path.name}.bw")  # pybigtools goes by the name
+    try:
+        pybigtools.open(str(named), "w").write({chrom: int(size) for chrom, size in chrom_sizes.items()}, iter(entries))
+        if entries.error is not None:
+            raise entries.error
+        if not entries.is_done:  # it prints what went wrong
+            raise RuntimeError("pybigtools stopped writing")
+        named.replace(path)
+    finally:
+        named.unlink(missing_ok=True)
 
 
 class _PyBigWigFile:
@@ -134,12 +141,3 @@ class _Entries:
             self.error = error
             raise
         self.is_done = True
-
-
-def _read_errors() -> tuple[type[Exception], ...]:
-    """Return what pybigtools raises at a damaged file."""
-    if importlib.util.find_spec("pybigtools") is None:
-        return ()
-    import pybigtools
-
-    return (getattr(pybigtools, "BBIReadError"),)  # noqa: B009  # not in its stubs

@@ -1,3 +1,5 @@
+from itertools import pairwise
+
 import numpy as np
 import pytest
 from chromhub.datasets_scripts import interval_signal
@@ -31,7 +33,7 @@ def test_bins_equal_those_of_the_signal_per_bp(monkeypatch, summary, block) -> N
     monkeypatch.setattr(interval_signal, "_BLOCK", block)
     rng = np.random.default_rng(0)
     edges = np.sort(rng.choice(997, 201, replace=False))
-    table = np.array([(a, b, rng.integers(0, 9) / 4) for a, b in zip(edges[:-1], edges[1:], strict=True)], ROW)
+    table = np.array([(a, b, rng.integers(0, 9) / 4) for a, b in pairwise(edges)], ROW)
     table = table[rng.random(200) < 0.7]  # with gaps
     for bin_size in (1, 4, 64):
         found = bin_intervals(table, num_bins=-(-997 // bin_size), bin_size=bin_size, summary=summary)
