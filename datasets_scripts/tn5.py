@@ -60,7 +60,7 @@ class CutComposition:
 
 def _centre(counts: np.ndarray) -> tuple[float, float]:
     """Return the centre around which a composition mirrors its own complement best, and the correlation there."""
-    share = counts / counts.sum(axis=1, keepdims=True)
+    share = (counts + 1) / (counts + 1).sum(axis=1, keepdims=True)
     excess = np.log(share / share.mean(axis=0))
     best = (0.0, -1.0)
     offsets = np.arange(-_FLANK, _FLANK + 1)
