@@ -15,12 +15,16 @@ from ..datasets_scripts.build import build_store
 from ..datasets_scripts.fasta import decode
 from ..datasets_scripts.figures import plot_window
 from ..datasets_scripts.folds import PARTS
+from ..datasets_scripts.interval_signal import PeakValue
+from ..datasets_scripts.reads import Duplicates, ReadRules
 from ..datasets_scripts.sheet import read_sheet
 from ..datasets_scripts.store import GenomeStore
-from ..datasets_scripts.store_inputs import StoreInputs, TrackSource
+from ..datasets_scripts.store_inputs import StoreInputs, parse_normalise
 from ..datasets_scripts.track_details import TrackDetails
+from ..datasets_scripts.track_kinds import KINDS
 from ..datasets_scripts.windows import covered_bp, whole_chroms
 from .console import app, command, out, print_json, progress, say
+from .data_inputs import track_sources
 
 _SHOWN_BP = 2_000  # longest region whose bases are printed
 
@@ -34,11 +38,36 @@ Json = Annotated[bool, typer.Option("--json", help="Print the result as JSON on 
 def build(
     fasta: Annotated[Path, typer.Option(help="Genome: FASTA, plain, gzip or bgzip.")],
     output: Annotated[Path, typer.Option("-o", "--output", help="Folder to make.")],
-    track: Annotated[list[str], typer.Option(help="[NAME=]PATH of a bigWig; repeatable.")] = [],  # noqa: B006
-    fragments: Annotated[list[str], typer.Option(help="[NAME=]PATH of ATAC fragments (BED, 10x); repeatable.")] = [],  # noqa: B006
+    track: Annotated[
+        list[str],
+        typer.Option(
+            help="[NAME=]PATH of bigWig, bedGraph, BAM, 10x fragments, bedpe, tagAlign or narrowPeak; repeatable."
+        ),
+    ] = [],  # noqa: B006
+    fragments: Annotated[
+        list[str], typer.Option(help="[NAME=]PATH of reads or fragments; any BED is taken as fragments; repeatable.")
+    ] = [],  # noqa: B006
+    kind: Annotated[
+        list[str], typer.Option(help=f"NAME=KIND where a file is not recognised: {', '.join(KINDS)}; repeatable.")
+    ] = [],  # noqa: B006
+    barcodes: Annotated[
+        list[str],
+        typer.Option(help="[NAME=]PATH of a table barcode, cell type: one track for each type in fragments NAME."),
+    ] = [],  # noqa: B006
     tn5_shift: Annotated[
-        str, typer.Option(help="bp added to the first and last base of fragments: 0,0 (shifted), 4,-5 or 4,-4.")
+        str, typer.Option(help="bp added to the first and last base of reads: 0,0 (shifted), 4,-5 or 4,-4.")
     ] = "0,0",
+    min_mapq: Annotated[int, typer.Option(help="Least mapping quality of a BAM's reads.")] = 0,
+    duplicates: Annotated[
+        str, typer.Option(help="marked: left out; keep: counted, 10x by read support; collapse: one read per two ends.")
+    ] = "marked",
+    exclude: Annotated[
+        list[str], typer.Option(help="CHROM[:START-END] where no read and no signal counts (chrM, rDNA); repeatable.")
+    ] = [],  # noqa: B006
+    normalise: Annotated[
+        str, typer.Option(help="none, cpm, or the depth that each track is scaled to, as 2e7.")
+    ] = "none",
+    peak_value: Annotated[str, typer.Option(help="Peaks as a track: one (1 inside) or signal (column 7).")] = "one",
     peaks: Annotated[
         Path | None, typer.Option(help="narrowPeak or BED; without it evaluation is genome-wide only.")
     ] = None,
@@ -65,11 +94,17 @@ def build(
     as_json: Json = False,
 ) -> None:
     """Make a store: the genome's bases and the tracks' signal, ready to be trained on."""
-    shift = _parse_shift(tn5_shift)
-    tracks = [
-        *(TrackSource.parse(text) for text in track),
-        *(TrackSource.parse(text, kind="fragments", tn5_shift=shift) for text in fragments),
-    ]
+    tracks = track_sources(
+        track,
+        fragments,
+        kinds=kind,
+        barcodes=barcodes,
+        tn5_shift=_parse_shift(tn5_shift),
+        rules=ReadRules(min_mapq, cast(Duplicates, duplicates)),
+        exclude=tuple(exclude),
+        depth=parse_normalise(normalise),
+        peak_value=cast(PeakValue, peak_value),
+    )
     details = {
         source.name: TrackDetails(mask_gaps=mask_gaps * (source.kind == "bigwig"), tolerance=tolerance)
         for source in tracks

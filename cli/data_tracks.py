@@ -9,10 +9,10 @@ from ..datasets_scripts.build import add_tracks
 from ..datasets_scripts.consensus import How, add_consensus
 from ..datasets_scripts.sheet import read_sheet
 from ..datasets_scripts.store import GenomeStore
-from ..datasets_scripts.store_inputs import TrackSource
 from ..datasets_scripts.track_details import TrackDetails
 from .console import command, out, print_json, progress, say
 from .data import Json, _parse_shift, data_app
+from .data_inputs import track_sources
 
 _Store = Annotated[Path, typer.Argument(metavar="STORE", help="Folder made by `chromhub data build`.")]
 
@@ -20,8 +20,8 @@ _Store = Annotated[Path, typer.Argument(metavar="STORE", help="Folder made by `c
 @command(data_app, "add-track")
 def add_track(
     store_path: _Store,
-    track: Annotated[list[str], typer.Option(help="[NAME=]PATH of a bigWig; repeatable.")] = [],  # noqa: B006
-    fragments: Annotated[list[str], typer.Option(help="[NAME=]PATH of ATAC fragments; repeatable.")] = [],  # noqa: B006
+    track: Annotated[list[str], typer.Option(help="[NAME=]PATH of any format; repeatable.")] = [],  # noqa: B006
+    fragments: Annotated[list[str], typer.Option(help="[NAME=]PATH of reads; repeatable.")] = [],  # noqa: B006
     tn5_shift: Annotated[str, typer.Option(help="As of `chromhub data build`, for --fragments.")] = "0,0",
     sheet: Annotated[Path | None, typer.Option(help="CSV, TSV or YAML of tracks, one a row.")] = None,
     mask_gaps: Annotated[int, typer.Option(help="bp without a value in a bigWig that count as not measured.")] = 0,
@@ -30,18 +30,18 @@ def add_track(
     as_json: Json = False,
 ) -> None:
     """Add tracks to a store, without making its genome or other tracks again."""
-    shift = _parse_shift(tn5_shift)
     old = GenomeStore.open(store_path, in_memory=False)
-    bigwigs = [TrackSource.parse(text) for text in track]
-    reads = [TrackSource.parse(text, kind="fragments", tn5_shift=shift) for text in fragments]
-    details = {source.name: TrackDetails(mask_gaps=mask_gaps, tolerance=tolerance) for source in bigwigs}
-    details |= {source.name: TrackDetails(tolerance=tolerance) for source in reads}
+    given = track_sources(track, fragments, tn5_shift=_parse_shift(tn5_shift))
+    details = {
+        source.name: TrackDetails(mask_gaps=mask_gaps * (source.kind == "bigwig"), tolerance=tolerance)
+        for source in given
+    }
     listed, of_sheet = read_sheet(sheet, genome=old.genome) if sheet is not None else ([], {})
     with progress() as bar:
         task = bar.add_task("starting", total=None)
         store = add_tracks(
             store_path,
-            [*bigwigs, *reads, *listed],
+            [*given, *listed],
             details=details | of_sheet,
             jobs=jobs,
             on_progress=lambda stage, done, total: bar.update(

@@ -12,6 +12,7 @@ from .compressed import open_binary
 
 _REGION = re.compile(r"^(.+):([\d,_]+)-([\d,_]+)$")
 _NARROW_PEAK_COLUMNS = 10
+MAX_POSITION = 2**31 - 1
 
 
 def parse_region(text: str) -> tuple[str, int | None, int | None]:
@@ -65,7 +66,7 @@ def read_peaks(path: str | Path) -> pd.DataFrame:
     for chrom, start, end, columns, place in interval_rows(path):
         summit = (start + end) // 2
         if len(columns) == _NARROW_PEAK_COLUMNS:
-            offset = _integer(columns[9], place, "column 10, the summit,")
+            offset = integer(columns[9], place, "column 10, the summit,")
             if offset != -1:
                 summit = start + offset
             if not start <= summit < end:
@@ -132,31 +133,40 @@ def sizes_of(table: pd.DataFrame, chrom_sizes: Mapping[str, int]) -> np.ndarray:
     return np.array([chrom_sizes[chrom] for chrom in table["chrom"]], np.int64)
 
 
+def column_rows(path: Path) -> Iterator[tuple[list[str], str]]:
+    """Yield the columns and "file, line n" of each line of a BED-like file that holds data."""
+    with open_binary(path) as file:
+        for number, raw in enumerate(file, 1):
+            line = raw.decode("utf-8", "replace").rstrip("\r\n")
+            if not line.strip() or line.startswith("#") or line.split(maxsplit=1)[0] in ("track", "browser"):
+                continue
+            yield line.split("\t") if "\t" in line else line.split(), f"{path}, line {number}"
+
+
 def interval_rows(path: Path) -> Iterator[tuple[str, int, int, list[str], str]]:
     """Yield chrom, start, end, all columns and "file, line n" of each interval of a BED-like file.
 
     Raises:
         ValueError: what `read_intervals` refuses.
     """
-    with open_binary(path) as file:
-        for number, raw in enumerate(file, 1):
-            line = raw.decode("utf-8", "replace").rstrip("\r\n")
-            if not line.strip() or line.startswith("#") or line.split(maxsplit=1)[0] in ("track", "browser"):
-                continue
-            place = f"{path}, line {number}"
-            columns = line.split("\t") if "\t" in line else line.split()
-            if len(columns) < 3:
-                raise ValueError(
-                    f"{place}: must have at least 3 tab-separated columns chrom, start, end, got {line[:80]!r}"
-                )
-            start = _integer(columns[1], place, "column 2, the start,")
-            end = _integer(columns[2], place, "column 3, the end,")
-            if not 0 <= start < end:
-                raise ValueError(f"{place}: must have 0 <= start < end (0-based, half-open), got {start} and {end}")
-            yield columns[0], start, end, columns, place
+    for columns, place in column_rows(path):
+        start, end = interval_of(columns, place)
+        yield columns[0], start, end, columns, place
 
 
-def _integer(text: str, place: str, what: str) -> int:
+def interval_of(columns: list[str], place: str) -> tuple[int, int]:
+    """Return start and end of a line's first three columns, or refuse it."""
+    if len(columns) < 3:
+        line = "\t".join(columns)
+        raise ValueError(f"{place}: must have at least 3 tab-separated columns chrom, start, end, got {line[:80]!r}")
+    start = integer(columns[1], place, "column 2, the start,")
+    end = integer(columns[2], place, "column 3, the end,")
+    if not 0 <= start < end <= MAX_POSITION:
+        raise ValueError(f"{place}: must have 0 <= start < end (0-based, half-open), got {start} and {end}")
+    return start, end
+
+
+def integer(text: str, place: str, what: str) -> int:
     """Return the integer in a column."""
     try:
         return int(text)

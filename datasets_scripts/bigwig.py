@@ -2,15 +2,14 @@
 
 import struct
 from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
-import pyBigWig
 
 from .atomic import finished_file
+from .bigwig_library import Library, Run, open_bigwig, write_runs
 
 Summary = Literal["max", "mean", "sum"]
 SUMMARIES: tuple[Summary, ...] = ("max", "mean", "sum")
@@ -44,14 +43,16 @@ class BigWig:
 
     Args:
         path: the file.
+        library: pyBigWig or pybigtools; None takes the one that is installed, pyBigWig first.
 
     Raises:
         FileNotFoundError: no such file.
         ValueError: not a bigWig, or one that is cut short.
     """
 
-    def __init__(self, path: str | Path) -> None:
+    def __init__(self, path: str | Path, *, library: Library | None = None) -> None:
         self.path = Path(path)
+        self.library: Library | None = library
         if not self.path.is_file():
             raise FileNotFoundError(f"bigWig file {self.path} does not exist")
         self._check_whole()
@@ -59,8 +60,8 @@ class BigWig:
     @cached_property
     def chrom_sizes(self) -> dict[str, int]:
         """Size in bp of each chromosome."""
-        with self._open() as file:
-            return dict(file.chroms())
+        with open_bigwig(self.path, self.library) as file:
+            return file.chroms()
 
     def binned(
         self, chrom: str, *, size: int, bin_size: int, summary: Summary, allow_negative: bool = False
@@ -84,9 +85,9 @@ class BigWig:
             raise ValueError(f"{self.path} has no chromosome {chrom!r}: it has {', '.join(list(self.chrom_sizes)[:8])}")
         bins = np.zeros(-(-size // bin_size), np.float32)
         end = min(size, self.chrom_sizes[chrom])
-        with self._open() as file:
+        with open_bigwig(self.path, self.library) as file:
             for start in range(0, end, _CHUNK):
-                values = file.values(chrom, start, min(start + _CHUNK, end), numpy=True)
+                values = file.values(chrom, start, min(start + _CHUNK, end))
                 np.nan_to_num(values, copy=False, nan=0.0, posinf=np.inf, neginf=-np.inf)
                 self._check_values(values, f"{chrom}:", start, allow_negative)
                 part = bin_signal(values, bin_size=bin_size, summary=summary)
@@ -104,19 +105,6 @@ class BigWig:
                 f"{self.path} at {chrom}{start + place}: signal must not be negative, got {values[place]:g}: "
                 "give coverage, counts or p-values, not a log ratio or a difference"
             )
-
-    @contextmanager
-    def _open(self) -> Iterator[Any]:
-        """Yield the open file; what pyBigWig finds wrong with it becomes a ValueError."""
-        file = None
-        try:
-            file = pyBigWig.open(str(self.path))
-            yield file
-        except RuntimeError as error:
-            raise ValueError(f"{self.path} is truncated or damaged ({error}): copy or download it again") from error
-        finally:
-            if file is not None:
-                file.close()
 
     def _check_whole(self) -> None:
         """Follow the header to the indexes, which must lie inside the file (Kent 2010, supplementary tables 5 to 7)."""
@@ -164,21 +152,32 @@ def write_bigwig(
         ValueError: a chunk of an unknown chromosome, out of order, off the end, or with an infinite value.
         OSError: the disk is full.
     """
-    rank = {chrom: i for i, chrom in enumerate(chrom_sizes)}
-    last = (0, 0)
     with finished_file(path, overwrite) as partial:
         try:
-            file = pyBigWig.open(str(partial), "w")
-            try:
-                file.addHeader([(chrom, int(size)) for chrom, size in chrom_sizes.items()])
-                for chrom, start, values in chunks:
-                    values = np.asarray(values, dtype=np.float32)
-                    last = _check_chunk(rank, chrom_sizes, chrom, start, values, bin_size, last)
-                    _add(file, chrom, start, values, size=chrom_sizes[chrom], bin_size=bin_size)
-            finally:
-                file.close()
+            write_runs(partial, chrom_sizes, _runs(chrom_sizes, chunks, bin_size))
         except RuntimeError as error:
             raise OSError(f"{path} could not be written ({error}): is the disk full?") from error
+
+
+def _runs(
+    chrom_sizes: Mapping[str, int], chunks: Iterable[tuple[str, int, np.ndarray]], bin_size: int
+) -> Iterator[Run]:
+    """Yield each run of values that are not NaN; a last bin past the chromosome's end becomes a run of its own."""
+    rank = {chrom: i for i, chrom in enumerate(chrom_sizes)}
+    last = (0, 0)
+    for chrom, start, chunk in chunks:
+        values = np.asarray(chunk, dtype=np.float32)
+        last = _check_chunk(rank, chrom_sizes, chrom, start, values, bin_size, last)
+        size = chrom_sizes[chrom]
+        edges = np.flatnonzero(np.diff(np.concatenate([[False], ~np.isnan(values), [False]]).astype(np.int8)))
+        for first, stop in edges.reshape(-1, 2):
+            cut = start + int(stop) * bin_size > size
+            whole = values[first : stop - 1] if cut else values[first:stop]
+            if len(whole):
+                yield chrom, start + int(first) * bin_size, whole, bin_size
+            if cut:
+                begin = start + int(stop - 1) * bin_size
+                yield chrom, begin, values[stop - 1 : stop], size - begin
 
 
 def _check_chunk(
@@ -205,17 +204,3 @@ def _check_chunk(
     if np.isinf(values).any():
         raise ValueError(f"chunk {chrom}:{start}-{end} must be finite or NaN, got an infinite value")
     return rank[chrom], end
-
-
-def _add(file: Any, chrom: str, start: int, values: np.ndarray, *, size: int, bin_size: int) -> None:
-    """Add each run of values that are not NaN; a last bin past the chromosome's end becomes an entry of its own."""
-    edges = np.flatnonzero(np.diff(np.concatenate([[False], ~np.isnan(values), [False]]).astype(np.int8)))
-    for first, stop in edges.reshape(-1, 2):
-        position = start + int(first) * bin_size
-        cut = start + int(stop) * bin_size > size
-        whole = values[first : stop - 1] if cut else values[first:stop]
-        if len(whole):
-            file.addEntries(chrom, position, values=whole, span=bin_size, step=bin_size)
-        if cut:
-            begin = start + int(stop - 1) * bin_size
-            file.addEntries(chrom, begin, values=values[stop - 1 : stop], span=size - begin, step=size - begin)

@@ -23,7 +23,7 @@ from .store_inputs import InputReport, StoreInputs, TrackSource, check_inputs
 from .store_tables import Genome, blacklist_table, peak_table, place_split, read_split, unmappable_table
 from .track_details import TrackDetails, check_details
 from .track_jobs import TrackJob, make_tracks, piece_name
-from .track_sources import Progress
+from .track_sources import Progress, read_once
 
 _TABLES = ("gaps", "peaks", "blacklist", "unmappable")
 # What a track's bins do not depend on, or that its key holds by itself.
@@ -94,11 +94,12 @@ def build_store(
         (folder / "split.json").unlink(missing_ok=True)
         split.to_json(folder / "split.json")
         options = {f.name: getattr(inputs, f.name) for f in fields(inputs) if f.name not in _NOT_OF_TRACKS}
-        plan = [
-            TrackJob(track, details[track.name], options, inputs.bin_size, summary, genome, folder)
-            for track in inputs.tracks
-        ]
-        entries, track_reports = make_tracks(plan, pieces, jobs, progress)
+        with read_once(inputs.tracks) as sources:  # files that several tracks share, in one pass
+            plan = [
+                TrackJob(track, details[track.name], options, inputs.bin_size, summary, genome, folder)
+                for track in sources
+            ]
+            entries, track_reports = make_tracks(plan, pieces, jobs, progress)
         pieces.keep_only(["codes", *(piece_name(track.name) for track in inputs.tracks)])
         _drop_strays(folder, entries)
         description: dict[str, Any] = {
@@ -145,8 +146,8 @@ def add_tracks(
     all_sizes = read_pieces(old.path).get("codes", {}).get("value", {}).get("all_sizes", old.chrom_sizes)
     genome = Genome(old.chrom_sizes, all_sizes, old.chrom_digests, old.gaps)
     progress = on_progress or (lambda stage, done, total: None)
-    with extended_store(old, [track.name for track in tracks]) as (pieces, add):
-        plan = [TrackJob(t, details[t.name], {}, old.bin_size, _summary(old), genome, pieces.folder) for t in tracks]
+    with extended_store(old, [track.name for track in tracks]) as (pieces, add), read_once(tracks) as sources:
+        plan = [TrackJob(t, details[t.name], {}, old.bin_size, _summary(old), genome, pieces.folder) for t in sources]
         add(*make_tracks(plan, pieces, jobs, progress))
     return GenomeStore.open(old.path, in_memory=False)
 

@@ -5,12 +5,13 @@ import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, cast, get_args, get_type_hints
+from typing import Any, cast
 
 import yaml
 
 from .store_inputs import TrackSource
 from .track_details import TrackDetails
+from .track_kinds import KINDS, recognise_kind
 
 METADATA = ("sample", "cell_type", "assembly", "donor", "source", "licence", "description")
 COLUMNS = ("name", "path", "kind", "tn5_shift", "mask", "mask_gaps", "tolerance", *METADATA)
@@ -95,12 +96,19 @@ def _track(row: _Row) -> TrackSource:
     path = _file(row, "path")
     if path is None:
         raise row.error("path", "must name a file")
-    kinds = get_args(get_type_hints(TrackSource)["kind"])
-    kind = row.cells.get("kind") or ("bigwig" if path.name.lower().endswith(_BIGWIG_SUFFIXES) else "fragments")
-    if kind not in kinds:
-        raise row.error("kind", f"must be one of {', '.join(kinds)}")
+    kind = row.cells.get("kind") or _recognised(row, path)
+    if kind not in KINDS:
+        raise row.error("kind", f"must be one of {', '.join(KINDS)}")
     shift = row.read("tn5_shift", _shift, (0, 0), "must be two integers such as 4/-5")
     return TrackSource(name, path, cast(Any, kind), shift)
+
+
+def _recognised(row: _Row, path: Path) -> str:
+    """Return the kind of a file whose row does not say it; one with a Tn5 shift is of reads."""
+    try:
+        return recognise_kind(path, reads=bool(row.cells.get("tn5_shift")))
+    except ValueError as error:
+        raise row.error("path", str(error)) from error
 
 
 def _details(row: _Row) -> TrackDetails:

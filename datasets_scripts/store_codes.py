@@ -1,6 +1,7 @@
 """A FASTA -> the base codes of a store, one chromosome in memory at a time."""
 
 import hashlib
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -9,6 +10,7 @@ import pandas as pd
 from .chrom_names import shown
 from .fasta import N_CODE, Fasta
 from .flat_file import FlatFile
+from .store import flat_layout
 from .store_inputs import InputReport, StoreInputs
 from .store_tables import Genome
 from .track_sources import Progress
@@ -38,6 +40,14 @@ def write_codes(path: Path, inputs: StoreInputs, report: InputReport, progress: 
     if fasta.num_iupac:
         report.notes.append(f"{fasta.num_iupac:,} IUPAC letters became N")
     return Genome(sizes, all_sizes, digests, pd.DataFrame(gaps, columns=["chrom", "start", "end"]))
+
+
+def read_chrom_codes(path: Path, genome: Genome) -> Callable[[str], np.ndarray] | None:
+    """Return a function that gives a chromosome's codes (size,) of a written codes.npy, or None where there is none."""
+    if not path.is_file():
+        return None
+    flat, offsets = np.load(path, mmap_mode="r"), flat_layout(genome.sizes)[0]
+    return lambda chrom: flat[offsets[chrom] : offsets[chrom] + genome.sizes[chrom]]
 
 
 def _runs_of_n(codes: np.ndarray, *, block: int = 1 << 24) -> list[tuple[int, int]]:

@@ -2,45 +2,135 @@
 
 import hashlib
 import re
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
-from typing import Literal
+from typing import Any
 
+from .barcodes import cell_types
+from .bed import parse_region
 from .bigwig import SUMMARIES, Summary
 from .folds import Split
+from .interval_signal import PEAK_VALUES, PeakValue
+from .reads import DUPLICATES, ReadRules
 from .store import ALIGNMENT
+from .track_kinds import KINDS, READ_KINDS, Kind, recognise_by_start, recognise_kind
 
-_BIGWIG_SUFFIXES = (".bw", ".bigwig")
 _FINGERPRINTED = 1 << 20  # bytes at either end of a file
+_CPM = 1e6
+
+
+def name_and_path(text: str) -> tuple[str, Path]:
+    """Split "NAME=PATH" or "PATH"; the default name is the file's without its suffix."""
+    name, equals, path = text.partition("=")
+    if not equals or Path(text).exists():
+        path = text
+        name = re.sub(r"\.b?gz$", "", Path(path).name)
+        name = name.rsplit(".", 1)[0] if "." in name[1:] else name
+    return name, Path(path)
 
 
 @dataclass(frozen=True)
 class TrackSource:
-    """One track's file.
+    """One track's file, and how it is read.
 
     Attributes:
         name: letters, digits and `_ . + -`; the track's name in the store and the models made from it.
-        path: a bigWig, or fragments.
-        kind: which of the two.
-        tn5_shift: bp added to the first and the last base of a fragment.
+        path: the file.
+        kind: its format; `TrackSource.parse` recognises it.
+        tn5_shift: bp added to the first and the last base of a read or fragment.
+        rules: which reads count.
+        exclude: "chrom" or "chrom:start-end" where nothing counts (chrM, rDNA); the signal is 0 there.
+        depth: the signal is scaled to this sum over the genome (1e6: counts per million); None leaves it as it is.
+        peak_value: of peaks, 1 inside ("one") or their signalValue ("signal").
+        barcodes: table of barcodes and cell types, for fragments with barcodes; `pseudobulks` makes a track of each.
+        cell_type: the one that is this track.
+        spool: folder in which `read_once` left the file's reads.
     """
 
     name: str
     path: Path
-    kind: Literal["bigwig", "fragments"] = "bigwig"
+    kind: Kind = "bigwig"
     tn5_shift: tuple[int, int] = (0, 0)
+    rules: ReadRules = field(default_factory=ReadRules)
+    exclude: tuple[str, ...] = ()
+    depth: float | None = None
+    peak_value: PeakValue = "one"
+    barcodes: Path | None = None
+    cell_type: str = ""
+    spool: Path | None = None
 
     @classmethod
-    def parse(
-        cls, text: str, *, kind: Literal["bigwig", "fragments"] = "bigwig", tn5_shift: tuple[int, int] = (0, 0)
-    ) -> "TrackSource":
-        """Read "NAME=PATH" or "PATH"; the default name is the file's without its suffix."""
-        name, equals, path = text.partition("=")
-        if not equals or Path(text).exists():
-            path = text
-            name = Path(path).name.removesuffix(".gz")
-            name = name.rsplit(".", 1)[0] if "." in name[1:] else name
-        return cls(name, Path(path), kind, tn5_shift)
+    def parse(cls, text: str, *, reads: bool = False, kind: Kind | None = None, **options: Any) -> "TrackSource":
+        """Read "NAME=PATH" or "PATH".
+
+        Args:
+            text: the option's value.
+            reads: the file holds reads or fragments (`recognise_kind`).
+            kind: the format; None recognises it.
+            **options: further attributes.
+
+        Raises:
+            FileNotFoundError: no such file.
+            ValueError: a file that is not recognised.
+        """
+        name, path = name_and_path(text)
+        return cls(name, path, kind or recognise_kind(path, reads=reads), **options)
+
+    @property
+    def is_reads(self) -> bool:
+        """Whether insertions are counted."""
+        return self.kind in READ_KINDS
+
+    @property
+    def normalisation(self) -> str:
+        """What is done to the signal: "none", "cpm" or "to DEPTH"."""
+        return "none" if self.depth is None else "cpm" if self.depth == _CPM else f"to {self.depth:.15g}"
+
+    def pseudobulks(self, *, prefix: bool) -> "list[TrackSource]":
+        """Return a track for each cell type of the barcode table.
+
+        Args:
+            prefix: tracks are called NAME.TYPE, not TYPE.
+
+        Raises:
+            ValueError: what `cell_types` refuses.
+        """
+        if self.barcodes is None:
+            return [self]
+        found = []
+        for cell_type in cell_types(self.barcodes):
+            name = f"{self.name}.{cell_type}" if prefix and cell_type else cell_type or self.name
+            found.append(replace(self, name=name, cell_type=cell_type))
+        return found
+
+    def describe(self) -> dict[str, Any]:
+        """Return how the file is read, for a store's description."""
+        found: dict[str, Any] = {"kind": self.kind, "tn5_shift": list(self.tn5_shift)}
+        found["normalisation"] = self.normalisation
+        if self.is_reads:
+            found |= asdict(self.rules)
+        if self.kind == "peaks":
+            found["peak_value"] = self.peak_value
+        if self.barcodes is not None:
+            found["cell_type"] = self.cell_type
+        return found | ({"exclude": list(self.exclude)} if self.exclude else {})
+
+
+def parse_normalise(text: str) -> float | None:
+    """Read --normalise: "none", "cpm", or the depth to scale to.
+
+    Raises:
+        ValueError: anything else.
+    """
+    if text in ("none", "cpm"):
+        return _CPM if text == "cpm" else None
+    try:
+        depth = float(text)
+    except ValueError:
+        depth = 0.0
+    if not 0 < depth < float("inf"):
+        raise ValueError(f"--normalise must be none, cpm or a depth above 0 such as 2e7, got {text!r}")
+    return depth
 
 
 @dataclass(frozen=True)
@@ -56,7 +146,7 @@ class StoreInputs:
         unmappable: BED of regions without unique reads.
         mask_regions: "chrom:start-end" or "chrom", joined to the blacklist.
         bin_size: bp per bin, a power of two up to 4096.
-        summary: of the bases of a bin; None: "max" for bigWigs (Grover et al. 2026), "sum" for fragments.
+        summary: of the bases of a bin; None: "max" for signal (Grover et al. 2026), "sum" for reads.
         genome: name of the assembly.
         chroms: chromosomes to take; None takes all.
     """
@@ -81,11 +171,13 @@ class InputReport:
     Attributes:
         input: "fasta", "track NAME", "peaks", "blacklist", "unmappable", "mask regions" or "split".
         file: name of the file, or "".
-        unit: what is counted: "chromosomes", "fragments", "peaks", "intervals", "entries".
+        unit: what is counted: "chromosomes", "fragments", "alignments", "peaks", "intervals", "entries".
         read: number in the file.
         kept: number in the store.
         dropped: number left out, by reason.
         notes: what else a user should know.
+        facts: what was found of the track: "depth" (insertions, or the sum of a signal over the genome's bp) and the
+            "scale" that its values were multiplied by, where it is normalised.
         num_bytes: size of the file.
         sha256: of the file's first and last MiB; with the size it tells files apart without reading them whole.
     """
@@ -97,6 +189,7 @@ class InputReport:
     kept: int = 0
     dropped: dict[str, int] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
+    facts: dict[str, float] = field(default_factory=dict)
     num_bytes: int = 0
     sha256: str = ""
 
@@ -138,21 +231,43 @@ def check_inputs(inputs: StoreInputs) -> Summary:
             )
         if names.count(name) > 1:
             raise ValueError(f"two tracks are called {name!r}: name them apart, as in --track name=path")
-    for track in inputs.tracks:
-        is_bigwig = track.path.name.lower().endswith(_BIGWIG_SUFFIXES)
-        if track.kind == "bigwig" and not is_bigwig:
-            raise ValueError(
-                f"--track must be a bigWig (.bw, .bigWig), got {track.path}: for fragments use --fragments"
-            )
-        if track.kind == "fragments" and is_bigwig:
-            raise ValueError(f"--fragments must be a BED-like file, got {track.path}: for a bigWig use --track")
-    paths = [inputs.fasta, *(track.path for track in inputs.tracks), inputs.peaks, inputs.blacklist, inputs.unmappable]
-    for path in paths:
+    paths = [inputs.fasta, *(track.path for track in inputs.tracks), *(track.barcodes for track in inputs.tracks)]
+    for path in [*paths, inputs.peaks, inputs.blacklist, inputs.unmappable]:
         if path is not None and not Path(path).is_file():
             raise FileNotFoundError(f"{path} does not exist or is not a file")
+    for track in inputs.tracks:
+        _check_track(track)
     if inputs.summary is not None:
         return inputs.summary
-    kinds = {track.kind for track in inputs.tracks}
+    kinds = {track.is_reads for track in inputs.tracks}
     if len(kinds) > 1:
-        raise ValueError("bigWig and fragment tracks in one store need --summary max, mean or sum, which holds for all")
-    return "sum" if kinds == {"fragments"} else "max"
+        raise ValueError(
+            "tracks of signal and of reads in one store need --summary max, mean or sum, which holds for all"
+        )
+    return "sum" if kinds == {True} else "max"
+
+
+def _check_track(track: TrackSource) -> None:
+    """Check a track's options, one by one and against its format."""
+    if track.kind not in KINDS:
+        raise ValueError(f"track {track.name}: --kind must be one of {', '.join(KINDS)}, got {track.kind!r}")
+    is_bigwig = recognise_by_start(track.path) == "bigwig"
+    if is_bigwig and track.kind != "bigwig":
+        raise ValueError(f"track {track.name}: {track.path} is a bigWig, not a {track.kind} file: leave --kind out")
+    if track.rules.duplicates not in DUPLICATES:
+        raise ValueError(f"--duplicates must be one of {', '.join(DUPLICATES)}, got {track.rules.duplicates!r}")
+    if not 0 <= track.rules.min_mapping_quality <= 254:
+        raise ValueError(f"--min-mapq must be from 0 to 254, got {track.rules.min_mapping_quality}")
+    if track.peak_value not in PEAK_VALUES:
+        raise ValueError(f"--peak-value must be one of {', '.join(PEAK_VALUES)}, got {track.peak_value!r}")
+    if track.depth is not None and track.kind == "peaks":
+        raise ValueError(f"track {track.name}: peaks have no depth to be normalised by: leave --normalise out")
+    if track.barcodes is not None and track.kind != "fragments":
+        raise ValueError(f"track {track.name}: --barcodes needs fragments with barcodes, got a {track.kind} file")
+    if track.barcodes is not None and track.rules.duplicates == "collapse":
+        raise ValueError(
+            f"track {track.name}: fragments of single cells are collapsed in each cell already, and --duplicates "
+            "collapse would merge cells: leave it out"
+        )
+    for text in track.exclude:
+        parse_region(text)

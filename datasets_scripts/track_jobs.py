@@ -10,6 +10,7 @@ from .chrom_names import shown
 from .pieces import Pieces, file_key, piece_key
 from .processes import run_jobs
 from .store import VERSION
+from .store_codes import read_chrom_codes
 from .store_inputs import InputReport, TrackSource
 from .store_tables import Genome
 from .store_tracks import write_track
@@ -32,7 +33,8 @@ class TrackJob:
     @property
     def key(self) -> str:
         """What the track's bins and mask depend on; the metadata and the tables are no part of it."""
-        source = {k: file_key(v) if isinstance(v, Path) else v for k, v in asdict(self.track).items()}
+        track = {k: v for k, v in asdict(self.track).items() if k != "spool"}  # where its reads wait, not what they are
+        source = {k: file_key(v) if isinstance(v, Path) else v for k, v in track.items()}
         details = {k: v for k, v in asdict(self.details).items() if k != "metadata"}
         rules = [self.options, self.bin_size, self.summary]
         return piece_key("track", VERSION, source, details, rules, self.genome.sizes, self.genome.all_sizes)
@@ -77,7 +79,8 @@ def _write_track(job: TrackJob, progress: Progress | None = None) -> dict[str, A
     track, genome = job.track, job.genome
     report = InputReport.of(f"track {track.name}", track.path)
     progress = progress or (lambda stage, done, total: None)
-    signal = read_bins(track, job.bin_size, job.summary, genome=genome, report=report, progress=progress)
+    codes = read_chrom_codes(job.folder / "codes.npy", genome)
+    signal = read_bins(track, job.bin_size, job.summary, genome=genome, report=report, progress=progress, codes=codes)
     path = job.folder / "tracks" / f"{track.name}.npy"
     stats = write_track(path, signal, bin_size=job.bin_size, tolerance=job.details.tolerance)
     if not stats["sum"]:
@@ -88,5 +91,4 @@ def _write_track(job: TrackJob, progress: Progress | None = None) -> dict[str, A
     if len(mask):
         mask.to_csv(mask_path, sep="\t", index=False, lineterminator="\n")
         stats["masked_bp"] = int((mask["end"] - mask["start"]).to_numpy().sum())
-    source = {k: v.name if isinstance(v, Path) else v for k, v in asdict(track).items() if k != "path"}
-    return {"entry": source | stats, "report": asdict(report)}
+    return {"entry": {"name": track.name} | track.describe() | report.facts | stats, "report": asdict(report)}

@@ -3,6 +3,7 @@ from pathlib import Path
 
 import pytest
 from chromhub.cli import app
+from chromhub.datasets_scripts.atomic import partial_of
 from chromhub.datasets_scripts.store import GenomeStore
 from typer.testing import CliRunner
 
@@ -61,6 +62,29 @@ def test_build_from_fragments(toy) -> None:
     assert (result.exit_code, "--tn5-shift must be two integers" in result.stderr) == (2, True)
 
 
+CELLS = "chr1\t100\t200\tAA-1\t1\nchr1\t100\t300\tCC-1\t1\n"
+
+
+def test_build_from_cells(toy) -> None:
+    path, table = toy.file("f.fragments.tsv", CELLS), toy.file("cells.csv", "barcode,type\nAA-1,T\nCC-1,B\n")
+    base = ["data", "build", "--fasta", toy.inputs.fasta, "--split", toy.inputs.split, "--barcodes", table]
+    result = chromhub(*base, "--track", path, "--normalise", "cpm", "--exclude", "chr2", "-o", toy.folder / "out")
+    assert result.exit_code == 0, result.stderr
+    store = GenomeStore.open(toy.folder / "out")
+    assert (store.track_names, float(store.signal("chr1", "B").sum())) == (["B", "T"], 1e6)
+    result = chromhub(*base, "--fragments", f"pbmc={path}", "--json", "-o", toy.folder / "named")
+    assert result.exit_code == 0, result.stderr
+    assert GenomeStore.open(toy.folder / "named").track_names == ["pbmc.B", "pbmc.T"]
+
+
+def test_build_from_a_file_whose_kind_is_told(toy) -> None:
+    base = ["data", "build", "--fasta", toy.inputs.fasta, "--split", toy.inputs.split, "-o", toy.folder / "out"]
+    toy.file("open.bed", "chr1\t100\t200\n")
+    result = chromhub(*base, "--track", toy.folder / "open.bed", "--kind", "open=peaks")
+    assert result.exit_code == 0, result.stderr
+    assert GenomeStore.open(toy.folder / "out").signal("chr1").nonzero()[0].tolist() == list(range(25, 50))
+
+
 def test_existing_output(toy) -> None:
     assert chromhub(*words(toy)).exit_code == 0
     result = chromhub(*words(toy))
@@ -74,7 +98,13 @@ def test_existing_output(toy) -> None:
     ("extra", "sentence"),
     [
         (("--track", "{folder}/none.bw"), "none.bw does not exist"),
-        (("--track", "{folder}/genome.fa"), "--track must be a bigWig"),
+        (("--track", "{folder}/genome.fa"), "genome.fa is not recognised: say what it is by --kind NAME=KIND"),
+        (("--track", "{folder}/blacklist.bed", "--kind", "blacklist=bam", "--summary", "max"), " BAM"),
+        (("--kind", "x=peaks"), "--kind must be NAME=KIND, NAME one of a, second, KIND one of bigwig"),
+        (("--barcodes", "{folder}/split.json"), "where there is not one fragments file but 0"),
+        (("--barcodes", "x={folder}/split.json"), "--barcodes must name a fragments track"),
+        (("--normalise", "rpm"), "--normalise must be none, cpm or a depth"),
+        (("--duplicates", "all"), "--duplicates must be one of marked, keep, collapse"),
         (("--bin-size", "3"), "--bin-size must be a power of two"),
         (("--summary", "median"), "--summary must be one of max, mean, sum"),
         (("--chroms", "chr7"), "--chroms names [chr7]"),
@@ -88,7 +118,7 @@ def test_bad_input_is_one_sentence_and_leaves_nothing(toy, extra, sentence) -> N
     assert sentence in result.stderr
     assert "Traceback" not in result.stderr
     assert result.stdout == ""
-    assert not [path for path in toy.folder.iterdir() if path.is_dir()]
+    assert not [path for path in toy.folder.iterdir() if path.is_dir() and path != partial_of(toy.folder / "out")]
 
 
 def test_ctrl_c(toy, monkeypatch) -> None:

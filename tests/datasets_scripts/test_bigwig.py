@@ -4,6 +4,7 @@ import numpy as np
 import pyBigWig
 import pytest
 from chromhub.datasets_scripts import bigwig as bigwig_module
+from chromhub.datasets_scripts import bigwig_library
 from chromhub.datasets_scripts.bigwig import BigWig, bin_signal, write_bigwig
 
 SIZES = {"chr1": 10, "chr2": 6}
@@ -26,6 +27,54 @@ def test_binned(tmp_path, summary, expected) -> None:
     assert bigwig.chrom_sizes == SIZES
     assert bigwig.binned("chr1", size=10, bin_size=4, summary=summary).tolist() == expected
     assert bigwig.binned("chr2", size=6, bin_size=4, summary=summary).tolist() == [0, 0]  # no value at all
+
+
+@pytest.fixture
+def both_libraries() -> None:
+    pytest.importorskip("pyBigWig", reason="pyBigWig is not installed")
+    pytest.importorskip("pybigtools", reason="pybigtools is not installed")
+
+
+@pytest.mark.parametrize("summary", ["max", "sum", "mean"])
+@pytest.mark.usefixtures("both_libraries")
+def test_pybigtools_reads_what_pybigwig_reads(tmp_path, summary) -> None:
+    rng = np.random.default_rng(0)
+    values = np.where(rng.random(5000) < 0.3, np.nan, rng.random(5000)).astype(np.float32)
+    write_bigwig(tmp_path / "a.bw", {"chr1": 5001, "chr2": 9}, [("chr1", 0, values)], bin_size=1)
+    one, other = (BigWig(tmp_path / "a.bw", library=name) for name in ("pyBigWig", "pybigtools"))
+    assert one.chrom_sizes == other.chrom_sizes == {"chr1": 5001, "chr2": 9}
+    for chrom, size in one.chrom_sizes.items():
+        found = [f.binned(chrom, size=size, bin_size=4, summary=summary) for f in (one, other)]
+        assert np.array_equal(*found)
+
+
+@pytest.mark.usefixtures("both_libraries")
+def test_pybigtools_writes_what_pybigwig_writes(tmp_path, monkeypatch) -> None:
+    values = {"chr1": np.array([1, np.nan, 3, 0.25], np.float32), "chr2": np.array([np.nan, 5], np.float32)}
+    sizes = {"chr1": 14, "chr2": 6, "chr3": 8}
+    chunks = [(chrom, 0, v) for chrom, v in values.items()]
+    write_bigwig(tmp_path / "a.bw", sizes, chunks, bin_size=4)
+    monkeypatch.setattr(bigwig_library, "installed_library", lambda: "pybigtools")
+    write_bigwig(tmp_path / "b.bw", sizes, chunks, bin_size=4)
+    files = [pyBigWig.open(str(tmp_path / name)) for name in ("a.bw", "b.bw")]
+    for chrom in values:
+        assert files[0].intervals(chrom) == files[1].intervals(chrom)
+    for file in files:
+        file.close()
+    with pytest.raises(ValueError, match="must come after the one before"):  # pybigtools would swallow it
+        write_bigwig(tmp_path / "c.bw", sizes, chunks[::-1], bin_size=4)
+    assert not (tmp_path / "c.bw").exists()
+
+
+@pytest.mark.usefixtures("both_libraries")
+def test_pybigtools_refuses_a_damaged_file(tmp_path) -> None:
+    values = np.random.default_rng(0).random(20_000).astype(np.float32)
+    write_bigwig(tmp_path / "a.bw", {"chr1": 20_000}, [("chr1", 0, values)], bin_size=1)
+    body = bytearray((tmp_path / "a.bw").read_bytes())
+    body[1000:9000] = bytes(8000)
+    (tmp_path / "a.bw").write_bytes(body)
+    with pytest.raises(ValueError, match="is truncated or damaged"):
+        BigWig(tmp_path / "a.bw", library="pybigtools").binned("chr1", size=20_000, bin_size=1, summary="max")
 
 
 def test_values_that_are_nan_count_as_0(tmp_path) -> None:
@@ -136,7 +185,7 @@ def test_full_disk_leaves_no_file(tmp_path, monkeypatch, error) -> None:
     def fail(*_: object, **__: object) -> None:
         raise error
 
-    monkeypatch.setattr(bigwig_module, "_add", fail)
+    monkeypatch.setattr(bigwig_module, "write_runs", fail)
     with pytest.raises(OSError, match=r"disk full|No space left"):
         write_bigwig(tmp_path / "a.bw", SIZES, [("chr1", 0, np.ones(1))], bin_size=4)
     assert list(tmp_path.iterdir()) == []

@@ -2,7 +2,7 @@ import gzip
 
 import numpy as np
 import pytest
-from chromhub.datasets_scripts import fragments as fragments_module
+from chromhub.datasets_scripts import text_chunks
 from chromhub.datasets_scripts.fragments import count_insertions
 
 SIZES = {"chr1": 20, "chr2": 10}
@@ -43,7 +43,7 @@ def test_shift(tmp_path) -> None:
 
 
 def test_chunks_and_names(tmp_path, monkeypatch) -> None:
-    monkeypatch.setattr(fragments_module, "_CHUNK", 2)
+    monkeypatch.setattr(text_chunks, "_CHUNK", 2)
     (tmp_path / "f.bed").write_text("1\t0\t1\n2\t0\t1\nMT\t0\t1\n1\t5\t21\n1\t5\t20\n2\t3\t4\n")
     found, report = positions(tmp_path / "f.bed")
     assert found == {"chr1": [0, 0, 5, 19], "chr2": [0, 0, 3, 3]}

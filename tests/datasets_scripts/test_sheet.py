@@ -69,7 +69,7 @@ def test_all_forms_say_the_same(folder, suffix) -> None:
         (["name,path", "a b,a.bw"], "line 2, column name: must be letters, digits .* got 'a b'"),
         (["sample,path", "a b,a.bw"], "line 2, column sample: .*give a `name` beside"),
         (["name,path", "a,a.bw", "", "a,a.bw"], "line 4, column name: names must differ, line 2 has this one too"),
-        (["name,path,kind", "a,a.bw,cram"], "line 2, column kind: must be one of bigwig, fragments, .*'cram'"),
+        (["name,path,kind", "a,a.bw,cram"], "line 2, column kind: must be one of bigwig, bedgraph, .*'cram'"),
         (["name,path,tn5_shift", "a,a.bw,4"], "line 2, column tn5_shift: must be two integers such as 4/-5, got '4'"),
         (["name,path,mask_gaps", "a,a.bw,1k"], "line 2, column mask_gaps: must be a number of bp, got '1k'"),
         (["name,path,tolerance", "a,a.bw,x"], "line 2, column tolerance: must be a number"),
