@@ -96,10 +96,10 @@ def _track(row: _Row) -> TrackSource:
     path = _file(row, "path")
     if path is None:
         raise row.error("path", "must name a file")
+    shift = row.read("tn5_shift", _shift, (0, 0), "must be two integers such as 4/-5")
     kind = row.cells.get("kind") or _recognised(row, path)
     if kind not in KINDS:
         raise row.error("kind", f"must be one of {', '.join(KINDS)}")
-    shift = row.read("tn5_shift", _shift, (0, 0), "must be two integers such as 4/-5")
     return TrackSource(name, path, cast(Any, kind), shift)
 
 
