@@ -117,7 +117,12 @@ def export_shards(
         }
         description["fingerprint"] = hashlib.sha256(json.dumps(description).encode()).hexdigest()[:16]
         (folder / LAYOUT_FILE).write_text(json.dumps(description, indent=1) + "\n", encoding="utf-8")
-        card = shard_card(layout, {part: len(table) for part, table in tables.items()}, plan=asdict(plan.training))
+        card = shard_card(
+            layout,
+            {part: len(table) for part, table in tables.items()},
+            plan=asdict(plan.training),
+            fingerprint=description["fingerprint"],
+        )
         (folder / "README.md").write_text(card, encoding="utf-8")
     return Shards.open(output)
 

@@ -15,6 +15,7 @@ def shard_card(
     num_windows: Mapping[str, int],
     *,
     plan: Mapping[str, Any],
+    fingerprint: str,
     license: str | None = None,
     name: str = "FOLDER",
 ) -> str:
@@ -24,6 +25,7 @@ def shard_card(
         layout: of a row.
         num_windows: of each part.
         plan: which training windows were chosen, in words of `WindowPlan`.
+        fingerprint: of the export.
         license: identifier of the Hub; None where it is not decided yet.
         name: folder or Hub id, for the code on the card.
     """
@@ -35,6 +37,8 @@ def shard_card(
         "configs": [
             {
                 "config_name": "default",
+                # `datasets` keeps its copy of a local folder by this text and the folder's last name, not by its files
+                "description": f"chromhub windows {fingerprint}",
                 "data_files": [{"split": part, "path": f"data/{part}-*.parquet"} for part in num_windows],
             }
         ],

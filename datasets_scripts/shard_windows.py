@@ -33,7 +33,7 @@ class ShardWindows(Dataset):
         cache_dir: where `load_dataset` keeps its copy; None is its own cache.
 
     Raises:
-        ValueError: no such part, more jitter than margin, or no mappability in the rows.
+        ValueError: no such part, more jitter than margin, no mappability in the rows, or another export in the cache.
     """
 
     def __init__(
@@ -54,14 +54,15 @@ class ShardWindows(Dataset):
         self.reverse_complement = reverse_complement
         self.mappability = mappability
         self.seed = seed
-        total = sum(file.num_windows for file in shards.part_files(part))
+        starts = shards.windows(part)["start"].to_numpy()
         loaded: Any = load_dataset(shards.name, split=part, revision=shards.revision, cache_dir=cache_dir)
-        if len(loaded) != total:
+        if not np.array_equal(loaded.data.column("start").to_numpy(), starts):
             raise ValueError(
-                f"{shards.name} is damaged: {total} {part} windows listed, {len(loaded)} found; export again"
+                f"the windows that `datasets` has of {shards.name} are not those that it lists: delete its copy in the "
+                "cache, or export the store again"
             )
         self._dataset: ArrowDataset = loaded
-        self._rows = np.arange(total) if rows is None else np.asarray(rows, np.int64)
+        self._rows = np.arange(len(starts)) if rows is None else np.asarray(rows, np.int64)
         self.set_epoch(0)
 
     def set_epoch(self, epoch: int) -> None:

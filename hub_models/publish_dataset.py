@@ -63,7 +63,9 @@ def push_dataset(
         for file in files:
             shards.open_file(file).close()
             paths.append(file.path)
-    card = shard_card(shards.layout, windows, plan=shards.plan, license=license, name=repo_id)
+    card = shard_card(
+        shards.layout, windows, plan=shards.plan, fingerprint=shards.fingerprint, license=license, name=repo_id
+    )
     api = HfApi(token=token)
     with hub_errors(repo_id):
         api.create_repo(repo_id, repo_type="dataset", private=private or None, exist_ok=True)

@@ -61,6 +61,24 @@ def test_what_the_rows_do_not_hold_is_refused(toy, options, match) -> None:
         ShardWindows(export_toy(toy), "train", **options)
 
 
+def test_another_export_of_the_same_name_is_not_mistaken_for_the_cached_one(toy) -> None:
+    # `datasets` 5.2 keys its copy of a local folder by the card's configs and the folder's last name alone.
+    before = ShardWindows(export_toy(toy), "train")[0]
+    toy.build(overwrite=True, tracks=toy.inputs.tracks[::-1])
+    shards = export_toy(toy, overwrite=True)
+    after = ShardWindows(shards, "train")
+    assert_same(after[0], same_from_store(toy, shards)[0])
+    assert not np.array_equal(after[0]["labels"], before["labels"])
+
+
+def test_a_copy_that_is_not_the_export_is_refused(toy, monkeypatch) -> None:
+    shards = export_toy(toy)
+    windows = shards.windows("train")
+    monkeypatch.setattr(type(shards), "windows", lambda self, part: windows.assign(start=windows["start"] + 4))
+    with pytest.raises(ValueError, match="are not those that it lists"):
+        ShardWindows(shards, "train")
+
+
 def test_mappability_that_was_not_exported_is_refused(toy) -> None:
     toy.build(unmappable=None)
     with pytest.raises(ValueError, match="does not say what is mappable"):
