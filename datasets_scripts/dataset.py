@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, Literal, cast
 
 import numpy as np
 import pandas as pd
@@ -93,7 +93,7 @@ class WindowDataset(Dataset):
             mappable[turned] = mappable[turned, ::-1]
             batch["mappability_labels"] = mappable
         if getattr(self.store, "has_masks", False):
-            mask = getattr(self.store, "gather_mask")(starts, self.input_length)
+            mask = cast(Any, self.store).gather_mask(starts, self.input_length)
             mask[turned] = mask[turned, :, ::-1]
             batch["mask"] = mask
         return batch
