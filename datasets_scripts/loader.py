@@ -16,6 +16,7 @@ from torch.utils.data import DataLoader, Sampler
 
 from .dataset import WindowDataset, collate
 from .fasta import N_CODE
+from .shard_windows import ShardWindows
 
 T = TypeVar("T")
 
@@ -98,7 +99,7 @@ class WindowLoader(DataLoader):
 
     def __init__(
         self,
-        dataset: WindowDataset,
+        dataset: WindowDataset | ShardWindows,
         batches: Iterable[list[int]],
         *,
         num_workers: int = 0,

@@ -18,8 +18,7 @@ from accelerate import PartialState
 from peft import PeftModel
 from transformers import EarlyStoppingCallback, set_seed
 
-from ..datasets_scripts.dataset import WindowDataset
-from ..datasets_scripts.store import GenomeStore
+from ..datasets_scripts.described import Described
 from ..inference.cpu import device_name, pick_device, prepare_cpu
 from ..inference.figures import training_curve
 from ..inference.provenance import find_provenance, refuse_leak
@@ -27,11 +26,11 @@ from ..modeling import AtacConfig, DnaFeatureExtractor
 from .adapters import attach, save_adapter
 from .arguments import training_arguments
 from .checkpoints import is_finished, read_state, remove_broken
+from .data_source import choose_windows, open_data, training_dataset, window_dataset
 from .progress import ShowProgress, history_rows, quiet_transformers
 from .recipe import Recipe, load_recipe
 from .record import run_provenance, write_provenance
 from .run_folder import CHECKPOINTS, check_run, clear_run, publish_run
-from .selection import select_windows
 from .starting_model import starting_model
 from .trainer import ChromTrainer
 
@@ -81,7 +80,7 @@ def train(
         raise ValueError(
             f"--device {where}: training takes the first GPU it sees; use CUDA_VISIBLE_DEVICES={where.index}"
         )
-    store = GenomeStore.open(recipe.data)
+    store = open_data(recipe.data)
     if resume:
         _check_same(recipe, store, folder)
     parent = find_provenance(recipe.base) if recipe.base else None
@@ -96,7 +95,7 @@ def train(
         recipe.gradient_checkpointing
     ):  # on the model, since the Trainer's argument has another name in each transformers
         getattr(model, "activation_checkpointing_enable", model.gradient_checkpointing_enable)()
-    train_windows, valid_windows, report = select_windows(recipe, store, config)
+    train_windows, valid_windows, report = choose_windows(recipe, store, config)
     model = attach(model, recipe.mode or "scratch", lora=recipe.lora)
 
     steps_per_epoch = math.ceil(len(train_windows) / recipe.batch_size)
@@ -127,31 +126,15 @@ def train(
             say(f"resuming from {checkpoint.name}" if checkpoint else "resuming from the start: no checkpoint was made")
 
     shown = ShowProgress(show=progress and main)
-    data = {
-        name: WindowDataset(
-            store,
-            windows,
-            input_length=config.input_length,
-            mappability=config.mappability_weight > 0,
-            seed=recipe.seed,
-            **augmentation,
-        )
-        for name, windows, augmentation in (
-            (
-                "train",
-                train_windows,
-                {"max_jitter": recipe.max_jitter, "reverse_complement": recipe.reverse_complement},
-            ),
-            ("valid", valid_windows, {}),
-        )
-    }
     trainer = ChromTrainer(
         model,
         args,
         recipe=recipe,
         steps_per_epoch=steps_per_epoch,
-        train_dataset=data["train"],
-        eval_dataset=data["valid"],
+        train_dataset=training_dataset(
+            recipe, store, train_windows, config=config, rank=args.process_index, world_size=args.world_size
+        ),
+        eval_dataset=window_dataset(recipe, store, valid_windows, config=config, train=False),
         callbacks=[EarlyStoppingCallback(early_stopping_patience=recipe.patience), shown],
     )
     started = time.monotonic()
@@ -202,7 +185,7 @@ def train(
     return summary
 
 
-def _check_same(recipe: Recipe, store: GenomeStore, folder: Path) -> None:
+def _check_same(recipe: Recipe, store: Described, folder: Path) -> None:
     """Refuse to resume with another recipe or other data."""
     before, now = load_recipe(folder / "recipe.yaml").model_dump(), recipe.model_dump()
     for key, value in now.items():

@@ -15,6 +15,8 @@ from transformers.trainer_utils import EvalLoopOutput
 
 from ..datasets_scripts.dataset import WindowDataset
 from ..datasets_scripts.loader import WindowBatches, WindowLoader, num_counted
+from ..datasets_scripts.shard_windows import ShardWindows
+from ..datasets_scripts.streaming import StreamingWindows, StreamLoader
 from ..inference.metrics import PearsonState
 from .adapters import freeze_statistics
 from .optimizer import build_optimizer
@@ -25,7 +27,7 @@ from .schedule import build_schedule
 class SetEpoch(TrainerCallback):
     """Tell batches and dataset the epoch before it starts, which the Trainer leaves to accelerate's own loaders."""
 
-    def __init__(self, batches: WindowBatches, dataset: WindowDataset) -> None:
+    def __init__(self, batches: WindowBatches, dataset: WindowDataset | ShardWindows | StreamingWindows) -> None:
         self.batches = batches
         self.dataset = dataset
 
@@ -82,8 +84,8 @@ class ChromTrainer(Trainer):
         *,
         recipe: Recipe,
         steps_per_epoch: int,
-        train_dataset: WindowDataset,
-        eval_dataset: WindowDataset,
+        train_dataset: WindowDataset | ShardWindows | StreamingWindows,
+        eval_dataset: WindowDataset | ShardWindows,
         callbacks: list[TrainerCallback],
     ) -> None:
         self.recipe = recipe
@@ -119,6 +121,9 @@ class ChromTrainer(Trainer):
 
     def get_train_dataloader(self) -> DataLoader:
         """Return this process's share of every step."""
+        if isinstance(self.train_dataset, StreamingWindows):  # deals its windows to the ranks by itself
+            num_workers, pin = self.args.dataloader_num_workers, self.args.dataloader_pin_memory
+            return StreamLoader(self.train_dataset, num_workers=num_workers, pin_memory=pin)
         return self._loader(self.train_dataset, self.batches)
 
     def get_eval_dataloader(self, eval_dataset: Any = None) -> DataLoader:

@@ -108,7 +108,7 @@ TRACKS = {
     "truncated header": (lambda toy: cut(renamed(toy.folder / "a.bw", "x.bw"), 0.0001), ["x.bw", "bigWig"]),
     "empty": (lambda toy: toy.file("x.bw", ""), ["x.bw", "is not a bigWig"]),
     "a BED": (lambda toy: renamed(toy.folder / "blacklist.bed", "x.bw"), ["x.bw", "is not a bigWig"]),
-    "a FASTA": (lambda toy: toy.inputs.fasta, ["genome.fa", "--track must be a bigWig"]),
+    "a FASTA": (lambda toy: toy.inputs.fasta, ["genome.fa", "is not recognised: say what it is by --kind NAME=KIND"]),
     "a folder": (lambda toy: folder_of(toy, "x.bw"), ["x.bw", "does not exist or is not a file"]),
     "another assembly": (lambda toy: bigwig(toy, {"chr1": 50_000, "chr2": 38_001}, [1]), ["made.bw", "50"]),
     "no chromosome in common": (lambda toy: bigwig(toy, {"scaffold_1": 900}, [1]), ["made.bw", "scaffold_1", "chr1"]),
@@ -270,7 +270,9 @@ def test_an_output_that_exists(toy) -> None:
     kept = folder_of(toy, "kept-out")
     (kept / "thesis.txt").write_text("mine")
     assert_refused(build(toy, output=kept), "kept-out", "already exists", "--overwrite")
-    result = chromhub("data", "build", "--overwrite", "--fasta", toy.inputs.fasta, "--track", "a.bw", "-o", kept)
+    result = chromhub(
+        "data", "build", "--overwrite", "--fasta", toy.inputs.fasta, "--track", toy.folder / "a.bw", "-o", kept
+    )
     assert_refused(result, "kept-out", "is not a chromhub store")
     assert_refused(build(toy, output=toy.inputs.fasta), "genome.fa", "already exists")
     assert [path.name for path in kept.iterdir()] == ["thesis.txt"]
