@@ -86,7 +86,7 @@ class WindowLoader(DataLoader):
     """A torch DataLoader of whole batches of windows: `inputs` (B, L) uint8 codes, `labels` (B, T, N) float32, ...
 
     Without worker processes a CUDA device is fed by a thread that gathers and pins the next batch while the model
-    computes. A CPU is not: a batch of 64 is gathered in some 40 microseconds, and takes tens of milliseconds to train on.
+    computes. A CPU is not: it gathers a batch of 64 in some 40 microseconds, and trains on it for milliseconds or more.
 
     Args:
         dataset: the windows.
