@@ -87,7 +87,7 @@ class WindowLoader(DataLoader):
     """A torch DataLoader of whole batches of windows: `inputs` (B, L) uint8 codes, `labels` (B, T, N) float32, ...
 
     Without worker processes a CUDA device is fed by a thread that gathers and pins the next batch while the model
-    computes. A CPU is not: there the gather takes from the model's own cores what it would save.
+    computes. A CPU is not: it gathers a batch of 64 in some 40 microseconds, and trains on it for milliseconds or more.
 
     Args:
         dataset: the windows.
