@@ -8,6 +8,7 @@ from transformers.utils import logging
 from . import convert as _convert  # noqa: F401
 from . import data as _data  # noqa: F401
 from . import data_export as _data_export  # noqa: F401
+from . import data_landscape as _data_landscape  # noqa: F401
 from . import data_tracks as _data_tracks  # noqa: F401
 from . import demo as _demo  # noqa: F401
 from . import evaluate as _evaluate  # noqa: F401
