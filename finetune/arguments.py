@@ -65,7 +65,7 @@ def training_arguments(
         logging_steps=max(1, eval_steps // 10),
         logging_nan_inf_filter=False,  # `ShowProgress` stops there instead
         load_best_model_at_end=True,
-        metric_for_best_model="eval_pearson",
+        metric_for_best_model=f"eval_{recipe.metric}",
         greater_is_better=True,
         report_to="none",
         disable_tqdm=True,

@@ -11,6 +11,13 @@ LEARNING_RATES = {"scratch": 1e-3, "full": 1e-4, "two-stage": 2e-5, "lora": 1e-3
 EPOCHS = {"scratch": 70, "full": 10, "two-stage": 10, "lora": 10, "head": 10}
 
 
+TASK_METRICS = {"tracks": ("pearson",), "classification": ("auroc", "auprc")}
+TASK_DEFAULTS: dict[str, dict[str, Any]] = {
+    "tracks": {"metric": "pearson"},
+    "classification": {"max_jitter": 64, "metric": "auroc"},
+}
+
+
 class WindowRecipe(BaseModel):
     """Which windows to train on.
 
@@ -63,23 +70,48 @@ class LoraRecipe(BaseModel):
     dropout: float = Field(default=0.0, ge=0, lt=1)
 
 
+class LabelRecipe(BaseModel):
+    """When a window is open in a track, for task "classification": see `datasets_scripts.window_labels.LabelRule`.
+
+    Args:
+        width: central bp of the window that are looked at.
+        threshold: raw units; a bin is covered above it. Of a track that counts cell types, k - 1 asks for k of them.
+        min_covered: share of the centre's bins that must be covered.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    width: int = Field(default=200, gt=0)
+    threshold: float = Field(default=0.0, ge=0)
+    min_covered: float = Field(default=0.5, gt=0, le=1)
+
+
 class Recipe(BaseModel):
     """Every choice of a training run. The written `recipe.yaml` holds all of them and repeats the run.
 
     Args:
         data: folder of a genome store or of exported windows, relative to the working directory as is `base`; or the
             Hub id of exported windows.
+        task: "tracks" predicts the signal of every bin; "classification" whether a window is open, a yes or no a track.
+        tracks: names of the data's tracks to learn, in this order; None takes all.
+        labels: `LabelRecipe`.
+        class_weights: of "classification": [weight of 0, of 1] on the loss, or "balanced" by the training labels.
+        metric: what chooses the best weights and stops the run: "pearson" of tracks, of classification the mean over
+            tracks of "auroc" (default) or "auprc" on the validation windows.
         streaming: read the training windows of an export as a stream, without the copy that `load_dataset` makes.
-        preset: architecture of a model trained from scratch, e.g. "convnext-dcnn"; or
+        preset: architecture of a model trained from scratch, e.g. "convnext-dcnn", and of a classifier also
+            "chromtransfer-pretraining" or "chromtransfer-finetuning"; or
         base: run folder or Hub id of the model to start from.
         mode: "scratch", or from a base "full" (every weight), "lora" (an adapter), "head", or "two-stage" (the head,
             then every weight at a low rate). Default: "lora" with a base, "scratch" without.
-        model: fields of `AtacConfig` for a model from scratch, e.g. {target_transform: none}. With a base they only
+        model: fields of `AtacConfig` (`ChromTransferConfig`) for a model from scratch, e.g.
+            {target_transform: none}. With a base they only
             state what the base must have.
         new_head: start the base's head afresh. Needed where the data has another number of tracks.
         windows: `WindowRecipe`.
         max_eval_windows: validate on so many windows, evenly spread; None validates on all.
         max_jitter: training windows move by up to so many bp, anew each epoch; a multiple of the bin size.
+            Default: 1024, and 64 for classification, whose labels are those of the centre.
         reverse_complement: show each window reverse-complemented in every second epoch or so, by chance.
         epochs: at most so many passes over the windows, in mode "two-stage" those of the second stage. Default: 70 from
             scratch (the paper), else 10.
@@ -98,7 +130,7 @@ class Recipe(BaseModel):
         weight_decay: AdamW's, on weights of linear, convolution and LSTM layers and on GRN.
         betas: AdamW's.
         max_grad_norm: clip the gradient's norm; 0 does not clip (the paper).
-        patience: stop after so many evaluations without a better validation Pearson.
+        patience: stop after so many evaluations without a better `metric`.
         eval_steps: steps between evaluations. Default: once an epoch.
         save_steps: further checkpoints every so many steps; each evaluation makes one anyway.
         lora: `LoraRecipe`.
@@ -117,6 +149,11 @@ class Recipe(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     data: str
+    task: Literal["tracks", "classification"] = "tracks"
+    tracks: list[str] | None = None
+    labels: LabelRecipe = LabelRecipe()
+    class_weights: Literal["balanced"] | tuple[float, float] | None = None
+    metric: Literal["pearson", "auroc", "auprc"] | None = None
     streaming: bool = False
     preset: str | None = None
     base: str | None = None
@@ -167,11 +204,27 @@ class Recipe(BaseModel):
             "epochs": EPOCHS.get(mode),
             "schedule": "paper" if mode == "scratch" else "cosine",
             "batch_norm": "frozen" if mode in ("lora", "head") else "train",
+            **TASK_DEFAULTS.get(values.get("task", "tracks"), {}),
         }
+        if values.get("task") == "classification" and isinstance(values.get("windows", {}), dict):
+            values["windows"] = {"kind": "peaks+background", **values.get("windows", {})}
         for key, default in defaults.items():
             if values.get(key) is None:
                 values[key] = default
         return values
+
+    @model_validator(mode="after")
+    def _check_task(self) -> "Recipe":
+        metrics = TASK_METRICS[self.task]
+        if self.metric not in metrics:
+            raise ValueError(f"metric of task {self.task} must be one of {', '.join(metrics)}, got {self.metric!r}")
+        if self.task == "tracks" and (self.class_weights is not None or self.labels != LabelRecipe()):
+            raise ValueError("labels and class_weights are for task classification; leave them out, or set the task")
+        if self.task == "classification" and self.streaming:
+            raise ValueError("streaming is for task tracks; a classifier reads a store or an export without it")
+        if self.tracks is not None and (not self.tracks or len(set(self.tracks)) < len(self.tracks)):
+            raise ValueError(f"tracks must be one or more different names, got {self.tracks}")
+        return self
 
     @model_validator(mode="after")
     def _check_start(self) -> "Recipe":
@@ -207,7 +260,7 @@ def load_recipe(path: str | Path | None = None, **flags: Any) -> Recipe:
 
     Args:
         path: YAML file with any subset of the fields; None takes flags alone.
-        **flags: fields that override the file; None means not given. `windows`, `lora`, `head_stage` and
+        **flags: fields that override the file; None means not given. `windows`, `lora`, `labels`, `head_stage` and
             `model` take dictionaries, which override key by key.
 
     Raises:
@@ -241,7 +294,7 @@ def _sentence(error: ValidationError, where: str) -> str:
     path = [str(part) for part in fault["loc"]]
     key = ".".join(path)
     if fault["type"] == "extra_forbidden":
-        parts = {"windows": WindowRecipe, "lora": LoraRecipe, "head_stage": HeadStageRecipe}
+        parts = {"windows": WindowRecipe, "lora": LoraRecipe, "labels": LabelRecipe, "head_stage": HeadStageRecipe}
         part = parts.get(path[0], Recipe) if len(path) > 1 else Recipe
         known = list(part.model_fields)
         near = difflib.get_close_matches(path[-1], known, n=1)

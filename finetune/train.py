@@ -22,16 +22,18 @@ from ..datasets_scripts.described import Described
 from ..inference.cpu import device_name, pick_device, prepare_cpu
 from ..inference.figures import training_curve
 from ..inference.provenance import find_provenance, refuse_leak
-from ..modeling import AtacConfig, DnaFeatureExtractor
+from ..modeling import DnaFeatureExtractor
 from .adapters import attach, save_adapter
 from .arguments import training_arguments
 from .checkpoints import is_finished, read_state, remove_broken
+from .class_trainer import ClassTrainer
 from .data_source import choose_windows, open_data, training_dataset, window_dataset
 from .patience import Patience
-from .progress import ShowProgress, history_rows, quiet_transformers
-from .recipe import Recipe, load_recipe
+from .progress import METRIC_NAMES, ShowProgress, history_rows, quiet_transformers
+from .recipe import TASK_METRICS, Recipe, load_recipe
 from .record import run_provenance, write_provenance
 from .run_folder import CHECKPOINTS, check_run, clear_run, publish_run
+from .starting_classifier import set_label_rule, starting_classifier
 from .starting_model import starting_model
 from .trainer import ChromTrainer
 from .two_stage import head_steps
@@ -64,8 +66,8 @@ def train(
         say: told the device, the windows and the outcome, line by line; None writes to standard error.
 
     Returns:
-        JSON-ready summary: run, mode, device, windows, steps, best_step, eval_pearson, eval_loss, wall_seconds and
-        windows_per_second of this session, resumed_from.
+        JSON-ready summary: run, mode, device, windows, steps, best_step, eval_pearson (or
+        eval_auroc and eval_auprc), eval_loss, wall_seconds and windows_per_second of this session, resumed_from.
 
     Raises:
         FileNotFoundError: no such data, base, or run to resume.
@@ -78,11 +80,12 @@ def train(
     if recipe.base is not None and Path(recipe.base).exists() and Path(recipe.base).resolve() == run.resolve():
         raise ValueError(f"the run cannot lie where its base lies, got {run}; choose another folder")
     where = pick_device(device)
+    metric = recipe.metric or "pearson"
     if where.type == "cuda" and where.index:
         raise ValueError(
             f"--device {where}: training takes the first GPU it sees; use CUDA_VISIBLE_DEVICES={where.index}"
         )
-    store = open_data(recipe.data)
+    store = open_data(recipe.data, recipe.tracks)
     if resume:
         _check_same(recipe, store, folder)
     parent = find_provenance(recipe.base) if recipe.base else None
@@ -91,13 +94,16 @@ def train(
             refuse_leak(parent, store, part)
 
     set_seed(recipe.seed)
-    model = starting_model(recipe, store)
-    config: AtacConfig = model.config
+    is_classifier = recipe.task == "classification"
+    model: Any = starting_classifier(recipe, store) if is_classifier else starting_model(recipe, store)
+    config: Any = model.config
     if (
         recipe.gradient_checkpointing
     ):  # on the model, since the Trainer's argument has another name in each transformers
         getattr(model, "activation_checkpointing_enable", model.gradient_checkpointing_enable)()
     train_windows, valid_windows, report = choose_windows(recipe, store, config)
+    if is_classifier:
+        set_label_rule(config, recipe, window_dataset(recipe, store, train_windows, config=config, train=False))
     model = attach(model, recipe.mode or "scratch", lora=recipe.lora, batch_norm=recipe.batch_norm or "train")
 
     steps_per_epoch = math.ceil(len(train_windows) / recipe.batch_size)
@@ -129,8 +135,8 @@ def train(
         if resume:
             say(f"resuming from {checkpoint.name}" if checkpoint else "resuming from the start: no checkpoint was made")
 
-    shown = ShowProgress(show=progress and main)
-    trainer = ChromTrainer(
+    shown = ShowProgress(show=progress and main, metric=metric)
+    trainer = (ClassTrainer if is_classifier else ChromTrainer)(
         model,
         args,
         recipe=recipe,
@@ -152,7 +158,7 @@ def train(
     seconds = time.monotonic() - started
 
     state = trainer.state
-    rows = history_rows(state.log_history)
+    rows = history_rows(state.log_history, TASK_METRICS[recipe.task])
     summary = {
         "run": str(run),
         "mode": recipe.mode,
@@ -174,7 +180,7 @@ def train(
             parent=parent,
             train_windows=train_windows,
             valid_windows=valid_windows,
-            context=config.crop_bins * config.bin_size,
+            context=0 if is_classifier else config.crop_bins * config.bin_size,
         )
         staged = folder / "final"
         with quiet_transformers():
@@ -182,11 +188,11 @@ def train(
         recipe.write(staged / "recipe.yaml")
         write_provenance(provenance, staged, training={"windows_report": report, **summary})
         (staged / "history.json").write_text(json.dumps(rows, indent=1, allow_nan=False) + "\n", encoding="utf-8")
-        training_curve(rows, staged / "training_curve.png")
+        training_curve(rows, staged / "training_curve.png", metric=metric)
         publish_run(staged, run)
-        best = summary["eval_pearson"]
+        best = summary[f"eval_{metric}"]
         found = "not defined" if best is None else f"{best:.4f}"
-        say(f"best validation Pearson {found} at step {summary['best_step']}; model in {run}")
+        say(f"best validation {METRIC_NAMES[metric]} {found} at step {summary['best_step']}; model in {run}")
     PartialState().wait_for_everyone()
     return summary
 
@@ -208,13 +214,14 @@ def _check_same(recipe: Recipe, store: Described, folder: Path) -> None:
 
 
 def _best(rows: list[dict[str, Any]], best_step: int | None) -> dict[str, Any]:
-    """Return the evaluation of the best step, or the last where no Pearson was a number."""
+    """Return the evaluation of the best step, or the last where no metric was a number."""
     evaluated = [row for row in rows if row["eval_loss"] is not None]
     row = next((row for row in evaluated if row["step"] == best_step), evaluated[-1] if evaluated else {})
-    return {"best_step": row.get("step"), "eval_pearson": row.get("eval_pearson"), "eval_loss": row.get("eval_loss")}
+    measured = [key for key in (rows[0] if rows else {}) if key.startswith("eval_")]
+    return {"best_step": row.get("step"), **{key: row.get(key) for key in measured}}
 
 
-def _write_model(trainer: ChromTrainer, recipe: Recipe, config: AtacConfig, folder: Path) -> None:
+def _write_model(trainer: ChromTrainer, recipe: Recipe, config: Any, folder: Path) -> None:
     """Write the trained weights, with configuration and code for a whole model."""
     folder.mkdir(exist_ok=True)
     model: Any = trainer.accelerator.unwrap_model(trainer.model)

@@ -17,6 +17,7 @@ from ..datasets_scripts.dataset import WindowDataset
 from ..datasets_scripts.loader import WindowBatches, WindowLoader, num_counted
 from ..datasets_scripts.shard_windows import ShardWindows
 from ..datasets_scripts.streaming import StreamingWindows, StreamLoader
+from ..datasets_scripts.window_labels import LabelledWindows
 from ..inference.metrics import PearsonState
 from .adapters import freeze_statistics
 from .average import WeightAverage
@@ -30,7 +31,7 @@ from .two_stage import HeadFirst, head_steps, staged_factor
 class SetEpoch(TrainerCallback):
     """Tell batches and dataset the epoch before it starts, which the Trainer leaves to accelerate's own loaders."""
 
-    def __init__(self, batches: WindowBatches, dataset: WindowDataset | ShardWindows | StreamingWindows) -> None:
+    def __init__(self, batches: WindowBatches, dataset: Any) -> None:
         self.batches = batches
         self.dataset = dataset
 
@@ -98,8 +99,8 @@ class ChromTrainer(Trainer):
         *,
         recipe: Recipe,
         steps_per_epoch: int,
-        train_dataset: WindowDataset | ShardWindows | StreamingWindows,
-        eval_dataset: WindowDataset | ShardWindows,
+        train_dataset: WindowDataset | ShardWindows | LabelledWindows | StreamingWindows,
+        eval_dataset: WindowDataset | ShardWindows | LabelledWindows,
         callbacks: list[TrainerCallback],
     ) -> None:
         self.recipe = recipe
