@@ -74,7 +74,7 @@ def train(
     as_json: Json = False,
 ) -> None:
     """Train a model from scratch on a data folder."""
-    flags = _flags(
+    flags = recipe_flags(
         settings,
         data=data,
         preset=preset,
@@ -133,7 +133,7 @@ def finetune(
     as_json: Json = False,
 ) -> None:
     """Fine-tune a trained model on a data folder: an adapter, its head, or every weight."""
-    flags = _flags(
+    flags = recipe_flags(
         settings,
         base=base,
         data=data,
@@ -158,7 +158,7 @@ def finetune(
     _run("finetune", output, recipe, flags, options, threads=threads, quiet=quiet, as_json=as_json)
 
 
-def _flags(settings: list[str] | None, **flags: Any) -> dict[str, Any]:
+def recipe_flags(settings: list[str] | None, **flags: Any) -> dict[str, Any]:
     """Return the given flags, with `--set` laid over them."""
     given: dict[str, Any] = {}
     for key, value in flags.items():
@@ -191,6 +191,7 @@ def _run(
     as_json: bool,
 ) -> None:
     """Train, and print the summary."""
+    from ..finetune.progress import METRIC_NAMES
     from ..finetune.recipe import load_recipe  # imported here, so that `chromhub --help` need not load torch
     from ..finetune.train import train as train_run
     from ..inference.cpu import prepare_cpu
@@ -212,8 +213,9 @@ def _run(
     if as_json:
         print_json(summary)
     else:
-        best = summary["eval_pearson"]
-        out.print(f"{summary['run']}: Pearson {'not defined' if best is None else f'{best:.4f}'}", soft_wrap=True)
+        best = summary[f"eval_{loaded.metric}"]
+        found = "not defined" if best is None else f"{best:.4f}"
+        out.print(f"{summary['run']}: {METRIC_NAMES[loaded.metric or 'pearson']} {found}", soft_wrap=True)
 
 
 def _silent(text: str) -> None:
