@@ -9,6 +9,7 @@ from torch.nn import functional as F
 
 from .claster_plan import ConvLayer
 from .configuration_claster import ClasterBranchConfig, ClasterConfig
+from .dilated_conv import DilatedConv1d
 
 _REDUCTION = 16  # channels over the hidden width of squeeze and excitation
 
@@ -82,9 +83,12 @@ class ResidualConv(nn.Module):
         self.conv1 = conv(in_channels, layer.channels, layer.kernel_size, layer.stride, layer.padding)
         self.activation = Swish()
         self.dropout = nn.Dropout2d(config.dropout) if square else nn.Dropout1d(config.dropout)
-        reach = (layer.inner_kernel_size - 1) * layer.inner_dilation // 2
-        self.conv2 = conv(
-            layer.channels, layer.channels, layer.inner_kernel_size, padding=reach, dilation=layer.inner_dilation
+        width, size, dilation = layer.channels, layer.inner_kernel_size, layer.inner_dilation
+        reach = (size - 1) // 2 * dilation
+        self.conv2 = (
+            nn.Conv2d(width, width, size, padding=reach, dilation=dilation)
+            if square
+            else DilatedConv1d(width, width, size, padding=reach)
         )
         self.excite = SqueezeExcite(layer.channels)
         self.skip = StochasticDepth(config.stochastic_depth)

@@ -19,6 +19,13 @@ CLASTER_PRESETS: dict[str, dict[str, Any]] = {
     "claster-square": {"structure": {**_SQUARE, "shape": [626, 626]}},  # 8,201,478
     "claster-capture": {"structure": {**_SQUARE, "shape": [201, 201]}},  # 2,929,947
     "claster-20kb": {"num_input_bins": 201, "num_bins": 19, "landscape": {"layers": [1, 1]}, "fusion_blocks": 1},
+    "claster-tiny-contacts": {
+        "landscape": {"layers": [1, 1], "base_channels": 8, "features": 32},
+        "structure": {"form": "rotated", "layers": [1], "base_channels": 8, "kernel_size": 5, "features": 32}
+        | {"shape": [129, 626]},
+        "fusion_size": 32,
+        "fusion_blocks": 1,
+    },
     "claster-tiny": {
         "landscape": {"layers": [1, 1], "base_channels": 8, "features": 32},
         "fusion_size": 32,

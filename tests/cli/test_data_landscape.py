@@ -17,7 +17,8 @@ def options(tmp_path_factory) -> list[str]:
     (folder / "g.bed").write_text(
         "".join(f"chr{c}\t{p}\t{p + 50}\tg{c}{p}\t0\t+\n" for c in (1, 2) for p in (500, 900))
     )
-    small = "--input-bins 21 --input-bin-size 20 --bins 5 --bin-size 40 --smoothing 20 --genome toy".split()
+    grid = {"--input-bins": 21, "--input-bin-size": 20, "--bins": 5, "--bin-size": 40, "--smoothing": 20}
+    small = [str(part) for pair in grid.items() for part in pair]
     tracks = ["--track", f"A={folder / 'a.bw'}", "--target", f"R={folder / 'a.bw'}", "--target", f"R={folder / 'b.bw'}"]
     return [*tracks, "--genes", str(folder / "g.bed"), *small]
 

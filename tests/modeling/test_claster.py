@@ -309,7 +309,7 @@ def test_wrong_inputs_are_refused():
         model.set_normalisation(target_mean=[0.0])
     with pytest.raises(ValueError, match="preset must be one of"):
         ClasterConfig.from_preset("clasters")
-    assert set(CLASTER_PRESETS) == {*TOTALS, "claster-tiny"}
+    assert set(CLASTER_PRESETS) == {*TOTALS, "claster-tiny", "claster-tiny-contacts"}
 
 
 LOAD_WITHOUT_CHROMHUB = """
