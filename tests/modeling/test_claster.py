@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from chromhub.modeling import CLASTER_PRESETS, ClasterConfig, ClasterForProfileRegression, lora_targets
+from chromhub.modeling import CLASTER_PRESETS, ClasterConfig, ClasterForProfileRegression, lora_layers
 from chromhub.modeling.claster_blocks import Branch, FusionBlock, StochasticDepth
 from chromhub.modeling.claster_plan import plan_layers
 from huggingface_hub.errors import StrictDataclassError
@@ -238,8 +238,7 @@ def test_an_adapter_keeps_the_scale_of_its_own_targets(tmp_path):
     with torch.no_grad():
         before = model(**inputs).logits
     model.save_pretrained(tmp_path / "base")
-    config = LoraConfig(r=2, target_modules=lora_targets(model), modules_to_save=["head"])
-    adapted = get_peft_model(model, config)
+    adapted = get_peft_model(model, LoraConfig(**lora_layers(model, r=2)))
     with torch.no_grad():
         assert torch.equal(adapted(**inputs).logits, before)
         adapted.base_model.model.head.modules_to_save["default"].target_mean.fill_(7.0)
