@@ -58,7 +58,8 @@ def lora_layers(model: nn.Module, *, r: int, alpha: float | None = None) -> dict
         elif isinstance(module, nn.Conv1d) and module.groups > 1:
             whole.append(name)
         elif type(module) is nn.Linear or _is_exact_convolution(module):
-            rank = _rank_that_pays(len(module.weight), module.weight[0].numel())
+            weight: Any = module.weight
+            rank = _rank_that_pays(len(weight), weight[0].numel())
             (targets if rank else whole).append(name)
             if 0 < rank < r and rank < _RANK:
                 ranks[name] = rank
