@@ -74,7 +74,10 @@ def evaluate(
         )
     folder = output or default_output(run)
     if not metrics["leak"]["checked"]:
-        say(f"{run} has no provenance.json: what it was trained on, and so any leak, is not known")
+        say(
+            f"{run}, or a model it started from, has no provenance.json: what it was trained on, and so any leak, is "
+            "not known"
+        )
     if metrics["leak"]["overlaps"]:
         say("leak: the model was trained or selected on some of these intervals; the numbers are too good")
     if as_json:

@@ -155,7 +155,10 @@ def _titles(chain: list[Provenance], base: str) -> list[str]:
     names = [_short(link.base_model) for link in chain]
     if base:
         names[:1] = [base]
-    return ["This model", *(f"{'Its base' if i == 0 else 'The base of that'}, {name}" for i, name in enumerate(names))][
+    mine = "This model"
+    if chain and chain[0].merged_from:
+        mine += f", the adapter {_short(chain[0].merged_from)} merged into its base"
+    return [mine, *(f"{'Its base' if i == 0 else 'The base of that'}, {name}" for i, name in enumerate(names))][
         : len(chain)
     ]
 

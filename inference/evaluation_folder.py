@@ -56,7 +56,7 @@ def evaluate_run(
 
     Returns:
         What metrics.json holds: the dictionary of `evaluate` with `model`, `mode`, `seed` (of training) and `leak`:
-        `checked` (False where the model came without provenance), `allowed`, and `overlaps`.
+        `checked` (False where the model, or one it started from, came without provenance), `allowed`, and `overlaps`.
 
     Raises:
         FileNotFoundError: no such model.
@@ -82,7 +82,7 @@ def evaluate_run(
         "mode": provenance.mode if provenance else None,
         "seed": provenance.seed if provenance else None,
         "leak": {
-            "checked": provenance is not None,
+            "checked": provenance is not None and provenance.is_complete,
             "allowed": allow_leak,
             "overlaps": find_leak(provenance, store, part) if provenance else [],
         },
