@@ -187,7 +187,9 @@ def flatten_class_metrics(metrics: dict[str, Any]) -> pd.DataFrame:
         for name, result in sets.items()
     ]
     rows += [(MEAN, name, *(result.get(key) for key in TSV_COLUMNS[2:])) for name, result in metrics[MEAN].items()]
-    return pd.DataFrame(rows, columns=TSV_COLUMNS).astype({"auroc": float, "auprc": float, "n": "Int64"})
+    return pd.DataFrame(rows, columns=TSV_COLUMNS).astype(
+        {"auroc": float, "auprc": float, "n": "Int64", "positives": "Int64"}
+    )
 
 
 def _mean(results: list[dict[str, Any]]) -> dict[str, Any]:
