@@ -9,13 +9,14 @@ import pandas as pd
 import torch
 from torch.utils.data import Dataset
 
+from .augmentation import draw_augmentation, turn_around
 from .bed import sizes_of
 from .folds import Part
-from .store import PADDING, GenomeStore
+from .store import GenomeStore
+from .store_files import PADDING
 from .windows import background_windows, drop_covered, drop_overlapping, peak_windows, tile_intervals
 
 MAX_N_FRACTION = 0.35  # of a training window, or of an evaluation target
-_COMPLEMENT = np.array([3, 2, 1, 0, 4], np.uint8)
 WindowKind = Literal["tile", "peaks", "peaks+background"]
 
 
@@ -63,10 +64,14 @@ class WindowDataset(Dataset):
 
     def set_epoch(self, epoch: int) -> None:
         """Draw the jitter and the strand of every window anew."""
-        rng = np.random.default_rng([self.seed, epoch])
-        bins = self.max_jitter // self.store.bin_size
-        self._jitter = rng.integers(-bins, bins, len(self), endpoint=True) * self.store.bin_size
-        self._reversed = rng.random(len(self)) < (0.5 if self.reverse_complement else 0.0)
+        self._jitter, self._reversed = draw_augmentation(
+            len(self),
+            seed=self.seed,
+            epoch=epoch,
+            max_jitter=self.max_jitter,
+            bin_size=self.store.bin_size,
+            reverse_complement=self.reverse_complement,
+        )
 
     def __len__(self) -> int:
         return len(self._starts)
@@ -84,18 +89,12 @@ class WindowDataset(Dataset):
         chosen = np.asarray(indices, np.int64)
         starts = self._starts[chosen] + self._jitter[chosen]
         codes, signal = self.store.gather(starts, self.input_length)
-        turned = np.flatnonzero(self._reversed[chosen])
-        codes[turned] = _COMPLEMENT[codes[turned, ::-1]]
-        signal[turned] = signal[turned, :, ::-1]
         batch = {"inputs": codes, "labels": signal}
         if self.mappability:
-            mappable = self.store.gather_mappable(starts, self.input_length)
-            mappable[turned] = mappable[turned, ::-1]
-            batch["mappability_labels"] = mappable
-        if getattr(self.store, "has_masks", False):
-            mask = self.store.gather_mask(starts, self.input_length)
-            mask[turned] = mask[turned, :, ::-1]
-            batch["mask"] = mask
+            batch["mappability_labels"] = self.store.gather_mappable(starts, self.input_length)
+        if self.store.has_masks:
+            batch["mask"] = self.store.gather_mask(starts, self.input_length)
+        turn_around(batch, self._reversed[chosen])
         return batch
 
 

@@ -10,7 +10,7 @@ import pandas as pd
 from .chrom_names import shown
 from .fasta import N_CODE, Fasta
 from .flat_file import FlatFile
-from .store import flat_layout
+from .store_files import flat_layout
 from .store_inputs import InputReport, StoreInputs
 from .store_tables import Genome
 from .track_sources import Progress

@@ -12,7 +12,7 @@ from .bigwig import SUMMARIES, Summary
 from .folds import Split
 from .interval_signal import PEAK_VALUES, PeakValue
 from .reads import DUPLICATES, ReadRules
-from .store import ALIGNMENT
+from .store_files import ALIGNMENT
 from .track_kinds import KINDS, READ_KINDS, Kind, recognise_by_start, recognise_kind
 
 _FINGERPRINTED = 1 << 20  # bytes at either end of a file

@@ -70,8 +70,9 @@ def blacklist_table(inputs: StoreInputs, genome: Genome, reports: list[InputRepo
 def _in_order(table: pd.DataFrame, genome: Genome) -> pd.DataFrame:
     """Return intervals in the order of the genome."""
     rank = {chrom: i for i, chrom in enumerate(genome.sizes)}
-    keys = [table[column] for column in reversed(table.columns[1:])]
-    return table.take(np.lexsort((*keys, [rank[chrom] for chrom in table["chrom"]]))).reset_index(drop=True)
+    keys = [table[column].to_numpy() for column in reversed(table.columns[1:])]
+    order = np.lexsort([*keys, np.array([rank[chrom] for chrom in table["chrom"]], np.int64)])
+    return table.take(order).reset_index(drop=True)
 
 
 def _mask_region(text: str, genome: Genome) -> tuple[str, int, int]:

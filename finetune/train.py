@@ -16,7 +16,7 @@ from typing import Any
 
 from accelerate import PartialState
 from peft import PeftModel
-from transformers import EarlyStoppingCallback, set_seed
+from transformers import set_seed
 
 from ..datasets_scripts.described import Described
 from ..inference.cpu import device_name, pick_device, prepare_cpu
@@ -28,6 +28,7 @@ from .arguments import training_arguments
 from .checkpoints import is_finished, read_state, remove_broken
 from .class_trainer import ClassTrainer
 from .data_source import choose_windows, open_data, training_dataset, window_dataset
+from .patience import Patience
 from .progress import METRIC_NAMES, ShowProgress, history_rows, quiet_transformers
 from .recipe import TASK_METRICS, Recipe, load_recipe
 from .record import run_provenance, write_provenance
@@ -35,6 +36,7 @@ from .run_folder import CHECKPOINTS, check_run, clear_run, publish_run
 from .starting_classifier import set_label_rule, starting_classifier
 from .starting_model import starting_model
 from .trainer import ChromTrainer
+from .two_stage import head_steps
 
 
 def train(
@@ -102,7 +104,7 @@ def train(
     train_windows, valid_windows, report = choose_windows(recipe, store, config)
     if is_classifier:
         set_label_rule(config, recipe, window_dataset(recipe, store, train_windows, config=config, train=False))
-    model = attach(model, recipe.mode or "scratch", lora=recipe.lora)
+    model = attach(model, recipe.mode or "scratch", lora=recipe.lora, batch_norm=recipe.batch_norm or "train")
 
     steps_per_epoch = math.ceil(len(train_windows) / recipe.batch_size)
     args = training_arguments(recipe, folder, steps_per_epoch=steps_per_epoch, device=where)
@@ -126,6 +128,8 @@ def train(
             f"{sum(parameter.numel() for parameter in model.parameters()):,} parameters train, "
             f"{steps_per_epoch:,} steps an epoch"
         )
+        if isinstance(model, PeftModel):
+            say(f"an adapter of rank {model.active_peft_config.r}")  # pyright: ignore[reportAttributeAccessIssue]
         if recipe.base and parent is None:
             say(f"{recipe.base} has no provenance.json: what it was trained on, and so any leak, is not known")
         if resume:
@@ -141,7 +145,7 @@ def train(
             recipe, store, train_windows, config=config, rank=args.process_index, world_size=args.world_size
         ),
         eval_dataset=window_dataset(recipe, store, valid_windows, config=config, train=False),
-        callbacks=[EarlyStoppingCallback(early_stopping_patience=recipe.patience), shown],
+        callbacks=[Patience(recipe.patience, after=head_steps(recipe, steps_per_epoch)), shown],
     )
     started = time.monotonic()
     before = read_state(checkpoint) if checkpoint else {"global_step": 0, "epoch": 0}
@@ -150,6 +154,7 @@ def train(
             trainer.load_finished(checkpoint)
         else:
             trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
+        re_estimated = trainer.finish()
     seconds = time.monotonic() - started
 
     state = trainer.state
@@ -163,6 +168,7 @@ def train(
         "steps": state.global_step,
         "epochs": round(state.epoch or 0, 4),
         **_best(rows, state.best_global_step),
+        **re_estimated,
         "wall_seconds": round(seconds, 2),
         "windows_per_second": round(((state.epoch or 0) - before["epoch"]) * len(train_windows) / seconds, 2),
         "resumed_from": before["global_step"] or None,

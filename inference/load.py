@@ -59,6 +59,8 @@ def load_any(name: str | Path, *, revision: str | None = None) -> AtacForTrackPr
             raise FileNotFoundError(
                 f"{name!r} holds no model (no config.json or adapter_config.json); was its training finished?"
             )
+        for weights in folder.glob("*.safetensors"):
+            weights.open("rb").close()  # of one that it may not read, safetensors says that it does not exist
         name = str(folder)
     shown = logging.is_progress_bar_enabled()
     logging.disable_progress_bar()
