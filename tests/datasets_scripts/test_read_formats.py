@@ -58,11 +58,13 @@ def write(path, kind, reads, *, naming=lambda name: name, contigs=tuple(SIZES)):
     return path
 
 
-def write_bam(path, reads, *, naming=lambda name: name, contigs=tuple(SIZES), change=lambda i, read: [read]):
+def write_bam(
+    path, reads, *, naming=lambda name: name, contigs=tuple(SIZES), sizes=SIZES, change=lambda i, read: [read]
+):
     """Write a proper pair for each fragment; `change` turns each alignment into the ones to write."""
     import pysam
 
-    header = {"HD": {"VN": "1.6"}, "SQ": [{"SN": naming(c), "LN": SIZES[c]} for c in contigs]}
+    header = {"HD": {"VN": "1.6"}, "SQ": [{"SN": naming(c), "LN": sizes[c]} for c in contigs]}
     with pysam.AlignmentFile(str(path), "wb", header=header) as file:
         for i, (chrom, start, end) in enumerate(reads):
             length = min(READ_LENGTH, end - start)
