@@ -200,6 +200,26 @@ class Shards:
             )
         return shard
 
+    def check_whole(self, *parts: Part) -> None:
+        """Look at the end of every file of some parts, where a truncated one shows; those on the Hub are left alone.
+
+        Raises:
+            FileNotFoundError: a file is missing.
+            ValueError: a file is truncated, damaged or another one.
+        """
+        if self.revision is not None:
+            return
+        path = self._root / WINDOWS_FILE
+        try:
+            pq.ParquetFile(path).close()
+        except FileNotFoundError:
+            raise FileNotFoundError(f"{self.name} is damaged: {WINDOWS_FILE} is missing; export it again") from None
+        except ValueError as error:  # pyarrow's own errors are ValueErrors
+            raise ValueError(f"{path} is truncated or damaged ({error}): export it again") from None
+        for part in parts:
+            for file in self.part_files(part):
+                self.open_file(file).close()
+
 
 def _download(name: str, file: str, revision: str | None) -> Path:
     """Return where the Hub's cache has a file of a dataset: .../snapshots/COMMIT/FILE."""
