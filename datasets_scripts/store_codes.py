@@ -1,12 +1,15 @@
-"""A FASTA -> the base codes of a store, one chromosome in memory at a time."""
+"""A FASTA -> the base codes of a store, a piece of about a MiB in memory at a time."""
 
-import hashlib
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from itertools import groupby
+from operator import itemgetter
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
+from .background import BackgroundSha256
 from .chrom_names import shown
 from .fasta import N_CODE, Fasta
 from .flat_file import FlatFile
@@ -23,14 +26,24 @@ def write_codes(path: Path, inputs: StoreInputs, report: InputReport, progress: 
     all_sizes: dict[str, int] = {}
     digests: dict[str, str] = {}
     gaps: list[tuple[str, int, int]] = []
-    with FlatFile(path, "uint8", fill=N_CODE) as file:
-        for chrom, codes in fasta.read_codes():
-            all_sizes[chrom] = len(codes)
+    with FlatFile(path, "uint8", fill=N_CODE) as file, ThreadPoolExecutor(1) as thread:
+        for chrom, pieces in groupby(fasta.read_pieces(), key=itemgetter(0)):
+            is_chosen = chosen is None or chrom in chosen
+            size, edges, digest = 0, [], BackgroundSha256(thread)
+            if is_chosen:
+                file.begin()
+            for _, codes in pieces:
+                if is_chosen:
+                    digest.update(codes)
+                    file.extend(codes)
+                    edges += _edges_of_n(codes, size, within=len(edges) % 2 > 0)
+                size += len(codes)
+            all_sizes[chrom] = size
             progress(f"sequence {chrom}", len(all_sizes), 0)
-            if chosen is None or chrom in chosen:
-                file.append(codes)
-                digests[chrom] = hashlib.sha256(codes.data).hexdigest()[:16]
-                gaps += [(chrom, start, end) for start, end in _runs_of_n(codes)]
+            if is_chosen:
+                digests[chrom] = digest.hexdigest()[:16]
+                edges += [size] * (len(edges) % 2)
+                gaps += [(chrom, start, end) for start, end in zip(edges[::2], edges[1::2], strict=True)]
     if unknown := sorted((chosen or set()) - set(all_sizes)):
         raise ValueError(f"--chroms names {shown(unknown)}, which {inputs.fasta} lacks: it has {shown(all_sizes)}")
     sizes = {chrom: all_sizes[chrom] for chrom in digests}
@@ -50,12 +63,9 @@ def read_chrom_codes(path: Path, genome: Genome) -> Callable[[str], np.ndarray] 
     return lambda chrom: flat[offsets[chrom] : offsets[chrom] + genome.sizes[chrom]]
 
 
-def _runs_of_n(codes: np.ndarray, *, block: int = 1 << 24) -> list[tuple[int, int]]:
-    """Return start and end of each run of N, looking at a block at a time."""
-    edges, within = [], False
-    for start in range(0, len(codes), block):
-        is_n = codes[start : start + block] == N_CODE
-        edges += (start + np.flatnonzero(np.diff(is_n, prepend=within))).tolist()
-        within = bool(is_n[-1])
-    edges += [len(codes)] * within
-    return list(zip(edges[::2], edges[1::2], strict=True))
+def _edges_of_n(codes: np.ndarray, start: int, *, within: bool) -> list[int]:
+    """Return where runs of N begin and end in a piece of a chromosome that starts at `start`, maybe `within` a run."""
+    is_n = codes == N_CODE
+    if (is_n == within).all():
+        return []
+    return (start + np.flatnonzero(np.diff(is_n, prepend=within))).tolist()
