@@ -206,14 +206,14 @@ class _Blocks:
             for batch in np.split(blocks, np.flatnonzero(np.diff(batch_of_block)) + 1) if len(blocks) else ():
                 yield from self._decode(self._unpacked(file, batch), chrom)
 
-    def _unpacked(self, file: BinaryIO, blocks: np.ndarray) -> list[bytes]:
+    def _unpacked(self, file: BinaryIO, blocks: np.ndarray) -> list[memoryview]:
         """Return the content of blocks that follow one another, from their (n, 2) offsets and sizes."""
         first = int(blocks[0, 0])
         content = memoryview(_read(file, first, int(blocks[-1].sum()) - first))
         pieces = [content[start : start + size] for start, size in (blocks - [first, 0]).tolist()]
-        return [zlib.decompress(piece) for piece in pieces] if self._is_packed else [bytes(piece) for piece in pieces]
+        return [memoryview(zlib.decompress(piece)) for piece in pieces] if self._is_packed else pieces
 
-    def _decode(self, sections: list[bytes], chrom: int) -> Iterator[Intervals]:
+    def _decode(self, sections: list[memoryview], chrom: int) -> Iterator[Intervals]:
         """Yield the intervals of runs of sections of one type."""
         headers = np.frombuffer(
             b"".join(section[:_SECTION] for section in sections),
