@@ -6,6 +6,7 @@ of 0, part it without overlap. So a bin starts with the value of the one interva
 `np.repeat`), and changes only where an interval starts inside it.
 """
 
+import os
 import struct
 import zlib
 from collections.abc import Iterator
@@ -18,8 +19,10 @@ import numpy as np
 
 _MAGIC, _CHROM_MAGIC, _INDEX_MAGIC = 0x888FFC26, 0x78CA8C91, 0x2468ACE0
 _BEDGRAPH, _VARIABLE_STEP, _FIXED_STEP = 1, 2, 3
-_BLOCKS = 64  # decoded at a time: some hundred thousand intervals
+_BATCH = 1 << 16  # bytes of blocks decoded at a time, so that what they become fits a core's cache
 _SECTION = 24  # bytes of a section's header
+_LONGEST_NAME = 1 << 16  # bytes
+_DAMAGES = (struct.error, zlib.error, EOFError, OverflowError, RecursionError, UnicodeDecodeError)
 Intervals = tuple[np.ndarray, np.ndarray, np.ndarray]
 
 
@@ -61,7 +64,8 @@ def decode_bins(
         edges, parts = _fill_gaps(position, starts, ends, np.nan_to_num(values, nan=0.0))
         add(bins, edges, parts, before, bin_size)
         position, before = int(edges[-1]), parts[-1]
-    add(bins, np.array([position, num_bins * bin_size]), np.zeros(1, np.float32), before, bin_size)
+    if position < num_bins * bin_size:
+        add(bins, np.array([position, num_bins * bin_size]), np.zeros(1, np.float32), before, bin_size)
     if summary == "mean":
         bins /= bin_size
     return bins.astype(np.float32, copy=False)
@@ -93,43 +97,43 @@ def missing_runs(path: str | Path, chrom: str, *, size: int, min_length: int) ->
 def _fill_gaps(
     position: int, starts: np.ndarray, ends: np.ndarray, values: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Return edges (n + 1,) and values (n,) of parts that lie end to end from `position` on, gaps being 0."""
+    """Return edges and values of parts that lie end to end from `position` on, gaps being 0.
+
+    Before each interval lies a part that fills the gap; where there is none it is empty, and of the interval's value,
+    which changes neither maxima nor sums.
+    """
     last_ends = np.concatenate([[position], ends[:-1]])
-    gaps = np.flatnonzero(starts > last_ends)
-    if not len(gaps):
+    is_gap = starts > last_ends
+    if not is_gap.any():
         return np.append(starts, ends[-1]), values
-    return np.append(np.insert(starts, gaps, last_ends[gaps]), ends[-1]), np.insert(values, gaps, 0)
+    parts = np.stack([np.where(is_gap, np.float32(0), values), values], axis=1)
+    return np.append(np.stack([last_ends, starts], axis=1), ends[-1]), parts.ravel()
 
 
-def _lay(edges: np.ndarray, values: np.ndarray, bin_size: int) -> tuple[int, np.ndarray]:
-    """Return the first bin whose first bp the parts cover, and the value there of it and each one after it."""
+def _lay(bins: np.ndarray, edges: np.ndarray, values: np.ndarray, bin_size: int) -> None:
+    """Set each bin whose first bp the parts cover to the value there."""
     first_bins = -(-edges // bin_size)
-    return int(first_bins[0]), np.repeat(values, np.diff(first_bins))
+    first, num_bins = int(first_bins[0]), int(first_bins[-1] - first_bins[0])
+    if num_bins > 16 * len(values):
+        bins[first : first + num_bins] = np.repeat(values, np.diff(first_bins))
+        return
+    # Where parts are short, counting those that have begun by a bin takes half as long as `np.repeat`.
+    begun = np.bincount(first_bins[1:-1] - first, minlength=num_bins)[:num_bins]
+    bins[first : first + num_bins] = values[np.cumsum(begun)]
 
 
 def _add_maxima(bins: np.ndarray, edges: np.ndarray, values: np.ndarray, before: np.float32, bin_size: int) -> None:
     """Raise the bins to the values of parts that follow what was added before."""
-    first, laid = _lay(edges, values, bin_size)
-    bins[first : first + len(laid)] = laid
-    inside = np.flatnonzero(edges[:-1] % bin_size)
-    if len(inside):
-        where = edges[inside] // bin_size
-        heads = np.flatnonzero(np.diff(where, prepend=-1))
-        where = where[heads]
-        bins[where] = np.maximum(bins[where], np.maximum.reduceat(values[inside], heads))
+    _lay(bins, edges, values, bin_size)
+    np.maximum.at(bins, edges[:-1] // bin_size, values)
 
 
 def _add_sums(bins: np.ndarray, edges: np.ndarray, values: np.ndarray, before: np.float32, bin_size: int) -> None:
     """Add parts that follow what was added before: a bin is its first value throughout, plus each change inside it."""
-    first, laid = _lay(edges, values, bin_size)
-    bins[first : first + len(laid)] = laid.astype(np.float64) * bin_size
-    inside = np.flatnonzero(edges[:-1] % bin_size)
-    if len(inside):
-        starts = edges[inside]
-        where = starts // bin_size
-        steps = np.diff(values.astype(np.float64), prepend=np.float64(before))[inside]
-        heads = np.flatnonzero(np.diff(where, prepend=-1))
-        bins[where[heads]] += np.add.reduceat(steps * ((where + 1) * bin_size - starts), heads)
+    starts, exact = edges[:-1], values.astype(np.float64)
+    _lay(bins, edges, exact * bin_size, bin_size)
+    steps = np.diff(exact, prepend=np.float64(before))
+    np.add.at(bins, starts // bin_size, steps * (-starts % bin_size))  # 0 on a bin's first bp
 
 
 def _checked(path: str | Path, chrom: str, size: int, allow_negative: bool) -> Iterator[Intervals]:
@@ -166,7 +170,7 @@ def _intervals(path: str | Path, chrom: str, size: int) -> Iterator[Intervals]:
                 starts, ends, values = starts[inside], np.minimum(ends[inside], end), values[inside]
             if len(starts):
                 yield starts, ends, values
-    except (struct.error, zlib.error, EOFError) as error:
+    except _DAMAGES as error:
         raise ValueError(f"{path} is truncated or damaged ({error}): copy or download it again") from error
 
 
@@ -183,7 +187,7 @@ class _Blocks:
             chrom_tree, self._index = struct.unpack_from(f"{self.order}Q8xQ", head, 8)
             self._is_packed = struct.unpack_from(self.order + "I", head, 52)[0] > 0
             magic, _, key_size, value_size = struct.unpack(self.order + "4I", _read(file, chrom_tree, 16))
-            if magic != _CHROM_MAGIC or value_size != 8:
+            if magic != _CHROM_MAGIC or value_size != 8 or key_size > _LONGEST_NAME:
                 raise EOFError("no chromosome list where the header says")
             self._chrom_item = np.dtype(
                 [("name", f"S{key_size}"), ("id", self.order + "u4"), ("size", self.order + "u4")]
@@ -198,17 +202,18 @@ class _Blocks:
         with self.path.open("rb") as file:
             blocks = np.array(list(self._find(file, self._index + 48, chrom)), np.int64).reshape(-1, 2)
             blocks = blocks[np.argsort(blocks[:, 0], kind="stable")]
-            for i in range(0, len(blocks), _BLOCKS):
-                batch = blocks[i : i + _BLOCKS]
-                first = int(batch[0, 0])
-                content = memoryview(_read(file, first, int(batch[-1].sum()) - first))
-                sections = [self._unpack(content[start - first : start - first + size]) for start, size in batch]
-                yield from self._decode(sections, chrom)
+            batch_of_block = (np.cumsum(blocks[:, 1]) - blocks[:, 1]) // _BATCH
+            for batch in np.split(blocks, np.flatnonzero(np.diff(batch_of_block)) + 1) if len(blocks) else ():
+                yield from self._decode(self._unpacked(file, batch), chrom)
 
-    def _unpack(self, block: memoryview) -> bytes:
-        return zlib.decompress(block) if self._is_packed else bytes(block)
+    def _unpacked(self, file: BinaryIO, blocks: np.ndarray) -> list[memoryview]:
+        """Return the content of blocks that follow one another, from their (n, 2) offsets and sizes."""
+        first = int(blocks[0, 0])
+        content = memoryview(_read(file, first, int(blocks[-1].sum()) - first))
+        pieces = [content[start : start + size] for start, size in (blocks - [first, 0]).tolist()]
+        return [memoryview(zlib.decompress(piece)) for piece in pieces] if self._is_packed else pieces
 
-    def _decode(self, sections: list[bytes], chrom: int) -> Iterator[Intervals]:
+    def _decode(self, sections: list[memoryview], chrom: int) -> Iterator[Intervals]:
         """Yield the intervals of runs of sections of one type."""
         headers = np.frombuffer(
             b"".join(section[:_SECTION] for section in sections),
@@ -289,8 +294,7 @@ def _opened(path: Path, size: int, mtime: int) -> _Blocks:
 
 def _read(file: BinaryIO, offset: int, size: int) -> bytes:
     """Return bytes that must be there."""
-    file.seek(offset)
-    content = file.read(size)
-    if len(content) != size:
+    if offset + size > os.fstat(file.fileno()).st_size:
         raise EOFError(f"{size} bytes at {offset} run past its end")
-    return content
+    file.seek(offset)
+    return file.read(size)
