@@ -6,6 +6,7 @@ from transformers.utils import logging
 
 # Importing a file registers its commands.
 from . import convert as _convert  # noqa: F401
+from . import curve as _curve  # noqa: F401
 from . import data as _data  # noqa: F401
 from . import data_export as _data_export  # noqa: F401
 from . import data_tracks as _data_tracks  # noqa: F401

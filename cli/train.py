@@ -74,7 +74,7 @@ def train(
     as_json: Json = False,
 ) -> None:
     """Train a model from scratch on a data folder."""
-    flags = _flags(
+    flags = recipe_flags(
         settings,
         data=data,
         preset=preset,
@@ -133,7 +133,7 @@ def finetune(
     as_json: Json = False,
 ) -> None:
     """Fine-tune a trained model on a data folder: an adapter, its head, or every weight."""
-    flags = _flags(
+    flags = recipe_flags(
         settings,
         base=base,
         data=data,
@@ -158,7 +158,7 @@ def finetune(
     _run("finetune", output, recipe, flags, options, threads=threads, quiet=quiet, as_json=as_json)
 
 
-def _flags(settings: list[str] | None, **flags: Any) -> dict[str, Any]:
+def recipe_flags(settings: list[str] | None, **flags: Any) -> dict[str, Any]:
     """Return the given flags, with `--set` laid over them."""
     given: dict[str, Any] = {}
     for key, value in flags.items():
