@@ -10,8 +10,8 @@ of 64 in random order:
 
 First values are shown equal; then, in each round, all are timed in turn on one thread: in processor time, which a busy
 machine changes less, and by the clock. "codes" are our batches as they leave the loader, 1 byte a base; "one-hot" is
-float32 (B, 4, L), as the model reads it. Ratios are ours / theirs, the median over rounds with its range. A peer that is
-not installed is left out, in a sentence. Last comes the rate of streams (benchmarks/streaming.py), on two cores.
+float32 (B, 4, L), as the model reads it. Ratios are ours / theirs, the median over rounds with its range. A peer that
+is not installed is left out, in a sentence. Last comes the rate of streams (streaming.py), on two cores.
 
     python benchmarks/data.py [--megabases 20] [--rounds 7] [--output FILE] [--json]
 """
