@@ -157,17 +157,19 @@ class Shards:
             path = _download(self.name, WINDOWS_FILE, self.revision)
         if not path.is_file():
             raise FileNotFoundError(f"{self.name} is damaged: {WINDOWS_FILE} is missing; export it again")
-        table = pq.read_table(path, filters=[("part", "==", part)]).to_pandas()
+        table = pq.read_table(path, filters=[("part", "==", part)])
         if len(table) != total:
             raise ValueError(
                 f"{self.name} is damaged: {WINDOWS_FILE} lists {len(table)} {part} windows and {LAYOUT_FILE} {total}; "
                 "export it again"
             )
+        chroms = table["chrom"].combine_chunks().dictionary_encode()  # millions of windows, few names
+        names = np.array(chroms.dictionary.to_pylist(), object)
         return pd.DataFrame(
             {
-                "chrom": table["chrom"].to_numpy(object),
-                "start": table["start"].astype(np.int64),
-                "end": table["end"].astype(np.int64),
+                "chrom": names[chroms.indices.to_numpy()],
+                "start": table["start"].to_numpy().astype(np.int64),
+                "end": table["end"].to_numpy().astype(np.int64),
             }
         )
 
