@@ -256,9 +256,10 @@ def check_inputs(inputs: StoreInputs) -> Summary:
     for path in [*paths, inputs.peaks, inputs.blacklist, inputs.unmappable]:
         if path is not None and not Path(path).is_file():
             raise FileNotFoundError(f"{path} does not exist or is not a file")
-    with Path(inputs.fasta).open("rb") as file:
-        if file.read(4) in _TWO_BIT:
-            raise ValueError(f"{inputs.fasta} is a 2bit file: make a FASTA of it, as by `twoBitToFa`, and give that")
+    for fasta in inputs.fasta_files:
+        with Path(fasta).open("rb") as file:
+            if file.read(4) in _TWO_BIT:
+                raise ValueError(f"{fasta} is a 2bit file: make a FASTA of it, as by `twoBitToFa`, and give that")
     for track in inputs.tracks:
         _check_track(track)
     if inputs.summary is not None:

@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -18,7 +19,8 @@ from .predict import COMPLEMENT, Progress, chromosomes, cut_windows, regions_by_
 
 def label_names(model: Classifier) -> list[str]:
     """Return the names of a classifier's labels, in order."""
-    return [str(model.config.id2label[i]) for i in range(model.config.num_labels)]
+    config: Any = model.config
+    return [str(config.id2label[i]) for i in range(config.num_labels)]
 
 
 def class_logits(
@@ -125,9 +127,9 @@ def classes_to_table(
 def _tiles(rows: pd.DataFrame, length: int) -> pd.DataFrame:
     """Return the tiles of `length` bp that cover regions of one chromosome; the last of a region may reach past it."""
     tiles = [
-        (row.chrom, start, start + length)
-        for row in rows.itertuples(index=False)
-        for start in range(int(row.start), int(row.end), length)
+        (chrom, first, first + length)
+        for chrom, start, end in zip(rows["chrom"], rows["start"], rows["end"], strict=True)
+        for first in range(int(start), int(end), length)
     ]
     return pd.DataFrame(tiles, columns=["chrom", "start", "end"])
 
