@@ -100,12 +100,14 @@ def _fill_gaps(
 
     Where there is no gap its part is empty and of the interval's value, which changes neither maxima nor sums.
     """
-    last_ends = np.concatenate([[position], ends[:-1]])
-    is_gap = starts > last_ends
+    edges = np.empty(2 * len(starts) + 1, np.int64)
+    edges[0], edges[1::2], edges[2::2] = position, starts, ends
+    is_gap = starts > edges[:-1:2]
     if not is_gap.any():
-        return np.append(starts, ends[-1]), values
-    parts = np.stack([np.where(is_gap, np.float32(0), values), values], axis=1)
-    return np.append(np.stack([last_ends, starts], axis=1), ends[-1]), parts.ravel()
+        return edges[::2], values
+    parts = np.repeat(values, 2)
+    parts[::2][is_gap] = 0
+    return edges, parts
 
 
 def _lay(bins: np.ndarray, edges: np.ndarray, values: np.ndarray, bin_size: int) -> None:
