@@ -203,8 +203,7 @@ class _Blocks:
     def intervals(self, chrom: int) -> Iterator[Intervals]:
         """Yield a chromosome's intervals in the order of the file; none of them is empty-handed."""
         with self.path.open("rb") as file:
-            blocks = np.array(list(self._find(file, self._index + 48, chrom)), np.int64).reshape(-1, 2)
-            blocks = blocks[np.argsort(blocks[:, 0], kind="stable")]
+            blocks = np.array(sorted(self._find(file, self._index + 48, chrom)), np.int64).reshape(-1, 2)
             batch_of_block = (np.cumsum(blocks[:, 1]) - blocks[:, 1]) // _BATCH
             for batch in np.split(blocks, np.flatnonzero(np.diff(batch_of_block)) + 1) if len(blocks) else ():
                 yield from self._decode(self._unpacked(file, batch), chrom)
@@ -276,9 +275,8 @@ class _Blocks:
         """Walk the index; yield offset and bytes of the blocks of a chromosome."""
         is_leaf, _, count = struct.unpack(self.order + "BBH", _read(file, offset, 4))
         places = ((name, self.order + "u4") for name in ("first", "first_bp", "last", "last_bp"))
-        kind = np.dtype([*places, ("at", self.order + "u8")])
-        if is_leaf:
-            kind = np.dtype([*kind.descr, ("size", self.order + "u8")])
+        sizes = [("size", self.order + "u8")] * bool(is_leaf)
+        kind = np.dtype([*places, ("at", self.order + "u8"), *sizes])
         nodes = np.frombuffer(_read(file, offset + 4, count * kind.itemsize), kind)
         nodes = nodes[(nodes["first"] <= chrom) & (nodes["last"] >= chrom)]
         if is_leaf:
