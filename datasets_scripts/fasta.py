@@ -107,13 +107,14 @@ class Fasta:
                     )
                 continue
             codes = letters.translate(_TABLE_BYTES, b"\r\n \t")
-            self._check_letters(name, letters, codes)
-            if _IUPAC_CODE in codes:
+            if not codes:
+                continue
+            if np.frombuffer(codes, np.uint8).max() > N_CODE:
+                self._check_letters(name, letters, codes)
                 self.num_iupac += codes.count(_IUPAC_CODE)
                 codes = codes.translate(_IUPAC_TO_N)
-            if codes:
-                sizes[name] += len(codes)
-                yield name, np.frombuffer(codes, np.uint8)
+            sizes[name] += len(codes)
+            yield name, np.frombuffer(codes, np.uint8)
         if name is None:
             raise ValueError(f"{self.path} holds no sequence: is it FASTA?")
         self._check_size(name, sizes)

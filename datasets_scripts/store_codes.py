@@ -79,7 +79,6 @@ def _chromosomes(fastas: Iterable[Fasta]) -> Iterator[tuple[Fasta, str, Iterator
 
 def _edges_of_n(codes: np.ndarray, start: int, *, within: bool) -> list[int]:
     """Return where runs of N begin and end in a piece of a chromosome that starts at `start`, maybe `within` a run."""
-    is_n = codes == N_CODE
-    if (is_n == within).all():
+    if not within and codes.max() < N_CODE:
         return []
-    return (start + np.flatnonzero(np.diff(is_n, prepend=within))).tolist()
+    return (start + np.flatnonzero(np.diff(codes == N_CODE, prepend=within))).tolist()
