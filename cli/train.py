@@ -191,6 +191,7 @@ def _run(
     as_json: bool,
 ) -> None:
     """Train, and print the summary."""
+    from ..finetune.progress import METRIC_NAMES
     from ..finetune.recipe import load_recipe  # imported here, so that `chromhub --help` need not load torch
     from ..finetune.train import train as train_run
     from ..inference.cpu import prepare_cpu
@@ -212,8 +213,9 @@ def _run(
     if as_json:
         print_json(summary)
     else:
-        best = summary["eval_pearson"]
-        out.print(f"{summary['run']}: Pearson {'not defined' if best is None else f'{best:.4f}'}", soft_wrap=True)
+        best = summary[f"eval_{loaded.metric}"]
+        found = "not defined" if best is None else f"{best:.4f}"
+        out.print(f"{summary['run']}: {METRIC_NAMES[loaded.metric or 'pearson']} {found}", soft_wrap=True)
 
 
 def _silent(text: str) -> None:

@@ -5,7 +5,7 @@ from types import TracebackType
 
 import numpy as np
 
-from .store import next_offset
+from .store_files import next_offset
 
 _BLOCK = 1 << 24  # values converted at a time
 

@@ -1,7 +1,7 @@
 """A FASTA -> the base codes of a store, one chromosome in memory at a time."""
 
 import hashlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -10,21 +10,27 @@ import pandas as pd
 from .chrom_names import shown
 from .fasta import N_CODE, Fasta
 from .flat_file import FlatFile
-from .store import flat_layout
+from .store_files import flat_layout
 from .store_inputs import InputReport, StoreInputs
 from .store_tables import Genome
 from .track_sources import Progress
 
 
 def write_codes(path: Path, inputs: StoreInputs, report: InputReport, progress: Progress) -> Genome:
-    """Write codes.npy from the FASTA."""
-    fasta = Fasta(inputs.fasta)
+    """Write codes.npy from the FASTA.
+
+    Raises:
+        ValueError: what `Fasta.read_codes` refuses, a chromosome in two files, or a chosen one in none.
+    """
     chosen = None if inputs.chroms is None else set(inputs.chroms)
     all_sizes: dict[str, int] = {}
     digests: dict[str, str] = {}
     gaps: list[tuple[str, int, int]] = []
+    fastas = [Fasta(path) for path in inputs.fasta_files]
     with FlatFile(path, "uint8", fill=N_CODE) as file:
-        for chrom, codes in fasta.read_codes():
+        for fasta, chrom, codes in _chromosomes(fastas):
+            if chrom in all_sizes:
+                raise ValueError(f"{fasta.path} holds chromosome {chrom!r}, which a file before it has: leave one out")
             all_sizes[chrom] = len(codes)
             progress(f"sequence {chrom}", len(all_sizes), 0)
             if chosen is None or chrom in chosen:
@@ -32,13 +38,14 @@ def write_codes(path: Path, inputs: StoreInputs, report: InputReport, progress: 
                 digests[chrom] = hashlib.sha256(codes.data).hexdigest()[:16]
                 gaps += [(chrom, start, end) for start, end in _runs_of_n(codes)]
     if unknown := sorted((chosen or set()) - set(all_sizes)):
-        raise ValueError(f"--chroms names {shown(unknown)}, which {inputs.fasta} lacks: it has {shown(all_sizes)}")
+        files = ", ".join(map(str, inputs.fasta_files))
+        raise ValueError(f"--chroms names {shown(unknown)}, which {files} lacks: it has {shown(all_sizes)}")
     sizes = {chrom: all_sizes[chrom] for chrom in digests}
     report.read, report.kept = len(all_sizes), len(sizes)
     report.drop("chromosome not chosen", len(all_sizes) - len(sizes))
     report.notes.append(f"{sum(sizes.values()):,} bp, of which N {sum(end - start for _, start, end in gaps):,}")
-    if fasta.num_iupac:
-        report.notes.append(f"{fasta.num_iupac:,} IUPAC letters became N")
+    if num_iupac := sum(fasta.num_iupac for fasta in fastas):
+        report.notes.append(f"{num_iupac:,} IUPAC letters became N")
     return Genome(sizes, all_sizes, digests, pd.DataFrame(gaps, columns=["chrom", "start", "end"]))
 
 
@@ -48,6 +55,12 @@ def read_chrom_codes(path: Path, genome: Genome) -> Callable[[str], np.ndarray] 
         return None
     flat, offsets = np.load(path, mmap_mode="r"), flat_layout(genome.sizes)[0]
     return lambda chrom: flat[offsets[chrom] : offsets[chrom] + genome.sizes[chrom]]
+
+
+def _chromosomes(fastas: Iterable[Fasta]) -> Iterator[tuple[Fasta, str, np.ndarray]]:
+    """Yield file, name and codes of each chromosome."""
+    for fasta in fastas:
+        yield from ((fasta, chrom, codes) for chrom, codes in fasta.read_codes())
 
 
 def _runs_of_n(codes: np.ndarray, *, block: int = 1 << 24) -> list[tuple[int, int]]:

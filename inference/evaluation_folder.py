@@ -161,7 +161,8 @@ def _region(model: AtacForTrackPrediction, store: GenomeStore, part: Part, windo
     """
     length, context = model.config.target_length, model.config.crop_bins * model.config.bin_size
     starts = store.flat_starts(windows) + context
-    strength = store.gather(starts, length)[1].sum(axis=(1, 2), dtype=np.float64)
+    measured = store.gather(starts, length)[1] * store.gather_mask(starts, length)
+    strength = measured.sum(axis=(1, 2), dtype=np.float64)
     centre = windows.iloc[np.argsort(strength, kind="stable")[int(0.99 * (len(windows) - 1))]]
     target = int(centre["start"]) + context
     intervals = store.split.intervals(part, store.chrom_sizes)

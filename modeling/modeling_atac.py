@@ -277,13 +277,19 @@ class AtacForSequenceClassification(AtacPreTrainedModel):
         self.post_init()
 
     def forward(
-        self, inputs: Tensor, labels: Tensor | None = None, return_dict: bool | None = None, **_: Any
+        self,
+        inputs: Tensor,
+        labels: Tensor | None = None,
+        mask: Tensor | None = None,
+        return_dict: bool | None = None,
+        **_: Any,
     ) -> SequenceClassifierOutput | tuple[Tensor, ...]:
         """Classify windows.
 
         Args:
             inputs: (B, L) base codes or (B, 4, L) one-hot, as in `AtacForTrackPrediction`.
             labels: as in `classification_loss`.
+            mask: as in `classification_loss`.
             return_dict: False returns a tuple.
 
         Returns:
@@ -295,7 +301,12 @@ class AtacForSequenceClassification(AtacPreTrainedModel):
         features = self.features(inputs)[1]
         pooled = features.mean(-1)
         logits = self.classifier(pooled)
-        loss = None if labels is None else classification_loss(logits, labels, self.config)
+        loss = None
+        if labels is not None:
+            weights = self.config.class_weights
+            loss = classification_loss(
+                logits, labels, self.config, None if weights is None else torch.tensor(weights), mask
+            )
         output = SequenceClassifierOutput(loss=loss, logits=logits, last_hidden_state=features, pooler_output=pooled)
         return output.to_tuple() if return_dict is False else output
 

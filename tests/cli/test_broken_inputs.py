@@ -2,7 +2,6 @@
 
 import gzip
 import json
-import os
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -244,17 +243,9 @@ def test_duplicate_track_names(toy) -> None:
     assert_refused(chromhub("data", "build", *words), "two tracks are called 'a'", "--track name=path")
 
 
-@pytest.mark.parametrize("name", ["genome.fa", "a.bw", "peaks.narrowPeak", "split.json"])
-def test_a_file_one_may_not_read(toy, name) -> None:
-    if os.geteuid() == 0:
-        pytest.skip("root may read every file")
-    (toy.folder / name).chmod(0)
-    assert_refused(build(toy), name, "Permission denied")
-
-
 @pytest.mark.parametrize("name", ["genome.fa", "peaks.narrowPeak", "split.json"])
 def test_a_file_that_cannot_be_opened(toy, name, monkeypatch) -> None:
-    """The same as root, who may read every file."""
+    """As test_permissions.py, also where there are no permission bits."""
     opened = Path.open
 
     def refuse(self, *args, **kwargs):
@@ -263,7 +254,7 @@ def test_a_file_that_cannot_be_opened(toy, name, monkeypatch) -> None:
         return opened(self, *args, **kwargs)
 
     monkeypatch.setattr(Path, "open", refuse)
-    assert_refused(build(toy), name, "Permission denied")
+    assert_refused(build(toy), f"{name} may not be read (permission denied)", "ask its owner")
 
 
 def test_an_output_that_exists(toy) -> None:
@@ -294,8 +285,19 @@ def test_a_failed_rebuild_keeps_the_old_store(toy) -> None:
             lambda store: (store / "store.json").write_text('{"format": "zarr"}'),
             ["store.json", "build the store again"],
         ),
-        (lambda store: (store / "codes.npy").unlink(), ["kept-store", "codes.npy is missing"]),
-        (lambda store: np.save(store / "tracks" / "a.npy", np.zeros(9)), ["a.npy", "build again"]),
+        (
+            lambda store: cut(store / "store.json", 0.5),
+            ["store.json is damaged: it is not JSON", "build the store again"],
+        ),
+        (lambda store: (store / "store.json").write_text(""), ["store.json is damaged", "build the store again"]),
+        (lambda store: (store / "codes.npy").unlink(), ["kept-store/codes.npy is missing", "build the store again"]),
+        (lambda store: (store / "tracks" / "b.npy").unlink(), ["b.npy is missing", "build the store again"]),
+        (lambda store: cut(store / "codes.npy", 0.6), ["codes.npy is truncated or damaged", "build the store again"]),
+        (lambda store: cut(store / "codes.npy", 0.0), ["codes.npy is truncated or damaged", "build the store again"]),
+        (lambda store: cut(store / "tracks" / "b.npy", 0.6), ["b.npy is truncated or dam", "build the store again"]),
+        (lambda store: np.save(store / "tracks" / "a.npy", np.zeros(9)), ["a.npy must hold", "build the store again"]),
+        (lambda store: cut(store / "unmappable.tsv", 0.5), ["unmappable.tsv", "build the store again"]),
+        (lambda store: (store / "gaps.tsv").unlink(), ["gaps.tsv is missing", "build the store again"]),
         (lambda store: (store / "split.json").write_text("no"), ["split.json", "is not JSON"]),
     ],
 )

@@ -53,7 +53,7 @@ def test_numbers_as_yaml_reads_them(written):
             r"recipe.yaml: no key 'learning_rat' .value 1.; did you mean 'learning_rate'",
         ),
         ("data: d\npreset: p\nwindows: {strid: 1}\n", r"recipe.yaml: no key 'windows.strid' .*did you mean 'stride'"),
-        ("data: d\npreset: p\nzzz: 1\n", r"no key 'zzz' .*known keys: data, streaming, preset"),
+        ("data: d\npreset: p\nzzz: 1\n", r"no key 'zzz' .*known keys: data, task, tracks"),
         ("preset: p\n", r"recipe.yaml: 'data' is missing"),
         (
             "data: d\npreset: p\nbatch_size: 0\n",
