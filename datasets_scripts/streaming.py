@@ -104,12 +104,16 @@ class StreamingWindows(IterableDataset):
 
     def set_epoch(self, epoch: int) -> None:
         """Choose the epoch; one that is not the present one starts at its first batch."""
+        self._unread = 0
         if epoch != self.epoch:
             self.epoch = epoch
-            self.handed_out = self._start = self._unread = 0
+            self.handed_out = self._start = 0
 
     def leave_unread(self, batches: int) -> None:
-        """Let the next pass give its first so many batches empty: a training loop that resumes drops them anyway."""
+        """Let the next pass give its first so many batches empty, as a training loop that resumes drops them anyway.
+
+        A call of `set_epoch` takes it back.
+        """
         self._unread = batches
 
     def state_dict(self) -> dict[str, int]:

@@ -130,6 +130,9 @@ def test_what_a_resumed_training_drops_is_not_read(toy, monkeypatch, worker, lef
     for i, batch in zip(mine, found, strict=True):
         assert_same(batch, whole[i] if i >= left else {})
     assert all(list(stream))  # the pass after is whole again
+    stream.leave_unread(left)
+    stream.set_epoch(0)
+    assert all(list(stream))
 
 
 def test_a_plain_dataloader_takes_it(toy) -> None:
