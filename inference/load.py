@@ -7,7 +7,8 @@ from typing import Any
 import torch
 from peft import PeftConfig, PeftModel
 from transformers import AutoModel
-from transformers.utils import cached_file, logging
+from transformers.utils import logging
+from transformers.utils.hub import cached_file
 from transformers.utils.peft_utils import find_adapter_config_file
 
 from ..modeling import AtacForTrackPrediction
