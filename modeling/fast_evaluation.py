@@ -105,8 +105,8 @@ class _Windows:
         self._compute_stem(bases)
         size, hidden = model.pool_size, self.hidden
         taps = [self.stem[left * size + k : right * size : size] for k in range(size)]
-        hidden[left:right] = taps[0]
-        for tap in taps[1:]:
+        torch.maximum(taps[0], taps[-1], out=hidden[left:right])  # the same one, where nothing is pooled
+        for tap in taps[1:-1]:
             torch.maximum(hidden[left:right], tap, out=hidden[left:right])
         for block, (start, stop) in zip(model.blocks, self.cone, strict=True):
             # GELU of what the block reads; beyond the window it reads zeros.
@@ -115,12 +115,8 @@ class _Windows:
             _gelu(hidden[low:high], out=self.activated[self.margin + low : self.margin + high])
             self.activated[begin : self.margin + low] = 0
             self.activated[self.margin + high : self.margin + stop + reach] = 0
-            rows, channels = stop - start, hidden.shape[1]
-            read = self.activated[begin:].as_strided(
-                (rows, len(block.taps), channels), (channels, block.dilation * channels, 1)
-            )
-            narrow = product(read.flatten(1), block.taps.flatten(0, 1), block.bias)
-            hidden[start:stop] += product(_gelu(narrow, out=narrow), block.matrix, block.shift)
+            narrow = block.dilated(self.activated[begin : self.margin + stop + reach], activation="gelu")
+            block.pointwise.add_to(hidden[start:stop], narrow)
         start, stop = self.target
         activated = _gelu(hidden[start:stop], out=self.activated[: stop - start])
         return (
@@ -158,15 +154,15 @@ class _MixerBuffers:
 
     def __init__(self, mixer: FoldedMixer, convolved: Tensor) -> None:
         self.mixer, self.convolved = mixer, convolved
-        self.hidden, self.squares = convolved.new_empty(2, len(convolved), len(mixer.gamma))
+        self.squares = convolved.new_empty(len(convolved), len(mixer.gamma))
         self.ones = convolved.new_ones(1, len(convolved))
 
     def mix(self, first: int, last: int, outputs: Tensor) -> None:
         """Write the block's output at positions `first` to `last`."""
-        mixer, convolved, hidden, squares = self.mixer, self.convolved, self.hidden, self.squares
+        mixer, convolved, squares = self.mixer, self.convolved, self.squares
         weight, bias, eps = mixer.norm
         normed = F.layer_norm(convolved, (convolved.shape[1],), weight, bias, eps)
-        _gelu(product(normed, mixer.inward, mixer.inward_bias), out=hidden)
+        hidden = product(normed, mixer.inward, mixer.inward_bias, activation="gelu")
         torch.mul(hidden, hidden, out=squares)
         norms = (self.ones @ squares).float().sqrt().view(-1)
         scaled = mixer.outward * (1 + mixer.gamma * (norms / (norms.mean() + mixer.eps)))

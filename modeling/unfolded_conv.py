@@ -15,7 +15,13 @@ from .window_threads import over_windows, sum_over_windows
 
 
 def unfolded_conv(
-    conv: nn.Conv1d, hidden: Tensor, *, dtype: torch.dtype, gelu_first: bool = False, right_padding: int = 0
+    conv: nn.Conv1d,
+    hidden: Tensor,
+    *,
+    dtype: torch.dtype,
+    gelu_first: bool = False,
+    relu_after: bool = False,
+    right_padding: int = 0,
 ) -> Tensor:
     """Map (B, P, C) to (B, Q, F).
 
@@ -24,11 +30,13 @@ def unfolded_conv(
         hidden: (B, P, C).
         dtype: of the products.
         gelu_first: apply GELU to `hidden`.
+        relu_after: apply ReLU to the result.
         right_padding: zeros on the right beyond the padding.
     """
     left = int(conv.padding[0])
+    padding = left, left + right_padding
     return _UnfoldedConv.apply(
-        hidden, conv.weight, conv.bias, conv.dilation[0], (left, left + right_padding), gelu_first, dtype
+        hidden, conv.weight, conv.bias, conv.dilation[0], padding, gelu_first, relu_after, dtype
     )
 
 
@@ -45,6 +53,7 @@ class _UnfoldedConv(torch.autograd.Function):
         dilation: int,
         padding: tuple[int, int],
         gelu_first: bool,
+        relu_after: bool,
         dtype: torch.dtype,
     ) -> Tensor:
         (batch, positions, channels), (width, _, taps) = hidden.shape, weight.shape
@@ -56,10 +65,10 @@ class _UnfoldedConv(torch.autograd.Function):
             window = _Unfolded(positions, channels, taps, dilation, padding, dtype)
             for i in piece:
                 window.read(hidden[i], gelu_first)
-                outputs[i] = product(window.columns(), matrix, offset)
+                outputs[i] = product(window.columns(), matrix, offset, activation="relu" if relu_after else "none")
 
         over_windows(batch, compute)
-        ctx.save_for_backward(hidden, weight)
+        ctx.save_for_backward(hidden, weight, outputs if relu_after else None)
         ctx.options = dilation, padding, gelu_first, dtype
         return outputs
 
@@ -67,7 +76,7 @@ class _UnfoldedConv(torch.autograd.Function):
     @once_differentiable
     @torch.autocast("cpu", enabled=False)
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:  # pyright: ignore[reportIncompatibleMethodOverride]
-        (hidden, weight), (dilation, padding, gelu_first, dtype) = ctx.saved_tensors, ctx.options
+        (hidden, weight, activated), (dilation, padding, gelu_first, dtype) = ctx.saved_tensors, ctx.options
         (batch, positions, channels), (width, _, taps) = hidden.shape, weight.shape
         gradient = gradients[0].to(dtype).contiguous()
         span = (taps - 1) * dilation
@@ -75,22 +84,27 @@ class _UnfoldedConv(torch.autograd.Function):
         flipped = weight.flip(2).permute(2, 0, 1).flatten(0, 1).to(dtype)  # (K * F, C)
         d_hidden = torch.empty_like(hidden) if ctx.needs_input_grad[0] else None
 
-        def compute(piece: range) -> tuple[Tensor]:
+        def compute(piece: range) -> tuple[Tensor, Tensor]:
             window = _Unfolded(positions, channels, taps, dilation, padding, dtype)
             d_window = _Unfolded(gradient.shape[1], width, taps, dilation, around, dtype)
-            d_matrix = torch.zeros(taps * channels, width)
+            d_matrix, d_bias = torch.zeros(taps * channels, width), torch.zeros(width)
             for i in piece:
+                d_outputs = gradient[i]
+                if activated is not None:
+                    d_outputs = torch.ops.aten.threshold_backward(d_outputs, activated[i], 0)
+                if ctx.needs_input_grad[2]:
+                    d_bias += d_outputs.sum(0, dtype=torch.float32)
                 window.read(hidden[i], gelu_first)
-                d_matrix += product(window.columns().t(), gradient[i])
+                d_matrix += product(window.columns().t(), d_outputs)
                 if d_hidden is not None:
-                    d_window.read(gradient[i], False)
+                    d_window.read(d_outputs, False)
                     d_inner = product(d_window.columns(), flipped)
                     d_hidden[i] = torch.ops.aten.gelu_backward(d_inner, hidden[i].to(dtype)) if gelu_first else d_inner
-            return (d_matrix,)
+            return d_matrix, d_bias
 
-        (d_matrix,) = sum_over_windows(batch, compute)
-        d_bias = gradient.sum((0, 1), dtype=torch.float32) if ctx.needs_input_grad[2] else None
-        return d_hidden, d_matrix.view(taps, channels, width).permute(2, 1, 0), d_bias, *[None] * 4
+        d_matrix, d_bias = sum_over_windows(batch, compute)
+        d_weight = d_matrix.view(taps, channels, width).permute(2, 1, 0)
+        return d_hidden, d_weight, d_bias if ctx.needs_input_grad[2] else None, *[None] * 5
 
 
 class _Unfolded:
