@@ -48,7 +48,7 @@ class FoldedBlock:
     @property
     def reach(self) -> int:
         """Positions that an output reads on each side."""
-        return self.dilated.span // 2
+        return self.dilated.lost // 2
 
 
 @dataclass

@@ -10,8 +10,10 @@ import torch
 from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 
-from .products import product
+from .products import WindowConv, product, product_over_rows
 from .window_threads import over_windows, sum_over_windows
+
+_MANY_CHANNELS = 16  # from which on oneDNN's convolution is the faster one forward
 
 
 def unfolded_conv(
@@ -35,9 +37,7 @@ def unfolded_conv(
     """
     left = int(conv.padding[0])
     padding = left, left + right_padding
-    return _UnfoldedConv.apply(
-        hidden, conv.weight, conv.bias, conv.dilation[0], padding, gelu_first, relu_after, dtype
-    )
+    return _UnfoldedConv.apply(hidden, conv.weight, conv.bias, conv.dilation[0], padding, gelu_first, relu_after, dtype)
 
 
 class _UnfoldedConv(torch.autograd.Function):
@@ -61,11 +61,17 @@ class _UnfoldedConv(torch.autograd.Function):
         offset = None if bias is None else bias.to(dtype)
         outputs = torch.empty(batch, positions + sum(padding) - (taps - 1) * dilation, width, dtype=dtype)
 
+        convolve = WindowConv(weight.to(dtype), offset, dilation=dilation) if channels >= _MANY_CHANNELS else None
+        activation = "relu" if relu_after else "none"
+
         def compute(piece: range) -> None:
             window = _Unfolded(positions, channels, taps, dilation, padding, dtype)
             for i in piece:
                 window.read(hidden[i], gelu_first)
-                outputs[i] = product(window.columns(), matrix, offset, activation="relu" if relu_after else "none")
+                if convolve is None:
+                    outputs[i] = product(window.columns(), matrix, offset, activation=activation)
+                else:
+                    outputs[i] = convolve(window.padded, activation=activation)
 
         over_windows(batch, compute)
         ctx.save_for_backward(hidden, weight, outputs if relu_after else None)
@@ -79,14 +85,12 @@ class _UnfoldedConv(torch.autograd.Function):
         (hidden, weight, activated), (dilation, padding, gelu_first, dtype) = ctx.saved_tensors, ctx.options
         (batch, positions, channels), (width, _, taps) = hidden.shape, weight.shape
         gradient = gradients[0].to(dtype).contiguous()
-        span = (taps - 1) * dilation
-        around = span - padding[0], span - padding[1]
-        flipped = weight.flip(2).permute(2, 0, 1).flatten(0, 1).to(dtype)  # (K * F, C)
+        flipped = weight.flip(2).transpose(0, 1).to(dtype)
+        convolve_back = WindowConv(flipped, dilation=dilation, padding=(taps - 1) * dilation - padding[0])
         d_hidden = torch.empty_like(hidden) if ctx.needs_input_grad[0] else None
 
         def compute(piece: range) -> tuple[Tensor, Tensor]:
             window = _Unfolded(positions, channels, taps, dilation, padding, dtype)
-            d_window = _Unfolded(gradient.shape[1], width, taps, dilation, around, dtype)
             d_matrix, d_bias = torch.zeros(taps * channels, width), torch.zeros(width)
             for i in piece:
                 d_outputs = gradient[i]
@@ -95,11 +99,13 @@ class _UnfoldedConv(torch.autograd.Function):
                 if ctx.needs_input_grad[2]:
                     d_bias += d_outputs.sum(0, dtype=torch.float32)
                 window.read(hidden[i], gelu_first)
-                d_matrix += product(window.columns().t(), d_outputs)
+                d_matrix += product_over_rows(window.columns(), d_outputs)
                 if d_hidden is not None:
-                    d_window.read(d_outputs, False)
-                    d_inner = product(d_window.columns(), flipped)
-                    d_hidden[i] = torch.ops.aten.gelu_backward(d_inner, hidden[i].to(dtype)) if gelu_first else d_inner
+                    d_window = convolve_back(d_outputs)[:positions]
+                    if gelu_first:
+                        inner = hidden[i].to(dtype)
+                        torch.ops.aten.gelu_backward.grad_input(d_window, inner, grad_input=d_window)
+                    d_hidden[i] = d_window
             return d_matrix, d_bias
 
         d_matrix, d_bias = sum_over_windows(batch, compute)
@@ -123,7 +129,7 @@ class _Unfolded:
         self, positions: int, channels: int, taps: int, dilation: int, padding: tuple[int, int], dtype: torch.dtype
     ) -> None:
         left, right = padding
-        padded = torch.zeros(left + positions + right, channels, dtype=dtype)
+        self.padded = padded = torch.zeros(left + positions + right, channels, dtype=dtype)
         self._inner = padded[left : left + positions]
         shape, strides = (len(padded) - (taps - 1) * dilation, taps, channels), (channels, dilation * channels, 1)
         self._view = padded.as_strided(shape, strides)
