@@ -20,7 +20,7 @@ from torch.nn import functional as F
 
 from .dropout import LEVELS, FastDropout, draw_mask, mask_generators
 from .fast_path import compute_dtype, fast_path_allowed, is_hooked
-from .products import WindowConv, product, product_over_rows
+from .products import WindowConv, product_over_rows
 from .unfolded_conv import unfolded_conv
 from .window_threads import over_windows, sum_over_windows
 
@@ -219,7 +219,7 @@ class _PointwiseUnit(torch.autograd.Function):
 
 
 def _keep(values: Tensor, mask: Tensor, out: Tensor) -> None:
-    """Write `values` where `mask` is -1 and 0 where it is 0: on their bits, as bfloat16 products by integers are slow."""
+    """Write `values` where `mask` is -1, 0 where it is 0: by their bits, since bfloat16 times integers is slow."""
     bits = torch.int16 if values.itemsize == 2 else torch.int32
     torch.bitwise_and(values.view(bits), mask, out=out.view(bits))
 

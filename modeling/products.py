@@ -6,6 +6,7 @@ also adds the bias, activates or adds to what is there before it writes, where P
 """
 
 from functools import cache
+
 import torch
 from torch import Tensor
 from torch.nn import functional as F

@@ -1,6 +1,7 @@
-"""A convolution as one matrix product for each window, on a CPU.
+"""A convolution one window at a time, on a CPU, with the activation before or after it.
 
-Faster than oneDNN's convolutions, most of all backward and in bfloat16, while the K * C * F weights stay in cache.
+The gradient of the weights is one matrix product a window, and with few channels the outputs are too: faster than
+oneDNN's convolutions there. With many channels those are as fast once their weights are laid out, which is done once.
 Shapes: B batch, P positions in, Q out, C and F channels, K kernel size.
 """
 
@@ -59,10 +60,9 @@ class _UnfoldedConv(torch.autograd.Function):
         (batch, positions, channels), (width, _, taps) = hidden.shape, weight.shape
         matrix = weight.permute(2, 1, 0).flatten(0, 1).to(dtype)  # (K * C, F)
         offset = None if bias is None else bias.to(dtype)
-        outputs = torch.empty(batch, positions + sum(padding) - (taps - 1) * dilation, width, dtype=dtype)
-
         convolve = WindowConv(weight.to(dtype), offset, dilation=dilation) if channels >= _MANY_CHANNELS else None
         activation = "relu" if relu_after else "none"
+        outputs = torch.empty(batch, positions + sum(padding) - (taps - 1) * dilation, width, dtype=dtype)
 
         def compute(piece: range) -> None:
             window = _Unfolded(positions, channels, taps, dilation, padding, dtype)
@@ -114,7 +114,7 @@ class _UnfoldedConv(torch.autograd.Function):
 
 
 class _Unfolded:
-    """What a kernel reads at each position of a window (P, C) with zeros around it: (Q, K * C).
+    """What a kernel reads at each position of a window (P, C) with zeros around it (`padded`): (Q, K * C).
 
     Args:
         positions: P.
