@@ -60,13 +60,13 @@ def pearson_by_bin(metrics: dict, test_set: str) -> dict[str, float]:
 def zoo() -> str:
     """Each published preset against the reference package: as shipped, and like for like below it."""
     results = read("zoo")
+    measures = max((list(result["measures"]) for result in results.values()), key=len, default=[])
     rows = []
     for name, result in results.items():
         batch = f"batch {result['batch_size']}, {result['rounds']} rounds"
         for variant, title in (("as shipped", f"**{name}**, {batch}"), ("our allocator", "like for like")):
-            ratios = [f"{row[variant]['ratio']:.1f}x" for row in result["measures"].values()]
-            rows.append([title, *ratios])
-    measures = list(next(iter(results.values()))["measures"]) if results else []
+            ratios = {name: f"{row[variant]['ratio']:.1f}x" for name, row in result["measures"].items()}
+            rows.append([title, *(ratios.get(name, "-") for name in measures)])
     return table(["times faster than the reference in float32", *measures], rows)
 
 

@@ -27,7 +27,9 @@ def test_merge_and_what_the_base_has_seen(tmp_path, tiny_model):
 
     chrom, (start, end) = seen[0].chrom, seen[0].intervals[0]
     for model in (adapter, made["folder"]):
-        refused = RUNNER.invoke(app, ["evaluate", str(model), "--data", str(store.path), "--device", "cpu"])
+        refused = RUNNER.invoke(
+            app, ["evaluate", str(model), "--data", str(store.path), "--device", "cpu", "-o", str(tmp_path / "e")]
+        )
         assert refused.exit_code == 2
         assert f"a model it started from, was trained or selected on: {chrom}:{start}-{end}" in refused.stderr
 
