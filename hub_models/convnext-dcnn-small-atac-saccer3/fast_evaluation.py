@@ -18,13 +18,20 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from .dilated_conv import DilatedConv1d
 from .fast_path import compute_dtype, fast_path_allowed, is_plain
 from .folded_weights import FoldedConv, FoldedMixer, FoldedModel, folded_weights
 from .products import column_norms, product
 from .window_threads import over_windows
 
-_UNIT = {"activation": nn.GELU, "conv": nn.Conv1d}
-_CONVNEXT = {**_UNIT, "norm": nn.LayerNorm, "pointwise_in": nn.Linear, "pointwise_out": nn.Linear}
+_UNIT = {"activation": nn.GELU, "conv": DilatedConv1d}
+_CONVNEXT = {
+    "activation": nn.GELU,
+    "conv": nn.Conv1d,
+    "norm": nn.LayerNorm,
+    "pointwise_in": nn.Linear,
+    "pointwise_out": nn.Linear,
+}
 _gelu = torch.ops.aten.gelu.out
 
 

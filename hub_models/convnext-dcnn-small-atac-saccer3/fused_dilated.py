@@ -18,13 +18,14 @@ from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 from torch.nn import functional as F
 
+from .dilated_conv import DilatedConv1d
 from .dropout import LEVELS, FastDropout, draw_mask, mask_generators
 from .fast_path import compute_dtype, fast_path_allowed, is_hooked
 from .products import WindowConv, product_over_rows
 from .unfolded_conv import unfolded_conv
 from .window_threads import over_windows, sum_over_windows
 
-_KINDS = {"activation": nn.GELU, "conv": nn.Conv1d}
+_KINDS = {"activation": nn.GELU, "conv": DilatedConv1d}
 _ELEMENTS = 2**19  # of the wide (P, F), that stay in a core's cache
 
 
