@@ -14,6 +14,7 @@ from . import data_tracks as _data_tracks  # noqa: F401
 from . import demo as _demo  # noqa: F401
 from . import evaluate as _evaluate  # noqa: F401
 from . import info as _info  # noqa: F401
+from . import merge as _merge  # noqa: F401
 from . import perturb as _perturb  # noqa: F401
 from . import predict as _predict  # noqa: F401
 from . import push as _push  # noqa: F401

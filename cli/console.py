@@ -28,6 +28,10 @@ err = Console(stderr=True, highlight=False)
 out = Console(highlight=False)
 
 _REFUSED = (errno.EACCES, errno.EPERM, errno.EROFS)
+_REMEDIES = {
+    errno.ENOTDIR: "a part of that path is a file, so give another",
+    errno.EMFILE: "allow more of them, as by `ulimit -n 8192`",
+}
 _PARTIAL = re.compile(r"\.(.+)\.(?:partial|old)(?:-.+)?")  # datasets_scripts/atomic.py's names
 
 
@@ -60,6 +64,8 @@ def command(group: typer.Typer = app, name: str | None = None) -> Callable:
 def sentence(error: Exception) -> str:
     """Return an error as one sentence; where the system refuses a file it says what to do, as the system does not."""
     text = " ".join(str(error).split())
+    if isinstance(error, OSError) and error.errno in _REMEDIES:
+        return f"{text}: {_REMEDIES[error.errno]}"
     if not isinstance(error, OSError) or error.errno not in _REFUSED:
         return text
     name = error.filename if error.filename2 is None else error.filename2

@@ -57,7 +57,7 @@ def build(
         typer.Option(help="[NAME=]PATH of a table barcode, cell type: one track for each type in fragments NAME."),
     ] = [],  # noqa: B006
     tn5_shift: Annotated[
-        str, typer.Option(help="bp added to the first and last base of reads: 0,0 (shifted), 4,-5 or 4,-4.")
+        str, typer.Option(help="bp added to the first and last base of reads: 0,0 (shifted), 4,-4 or 4,-5.")
     ] = "0,0",
     min_mapq: Annotated[int, typer.Option(help="Least mapping quality of a BAM's reads.")] = 0,
     duplicates: Annotated[
@@ -273,9 +273,9 @@ def _region(store: GenomeStore, text: str | None) -> tuple[str, int, int]:
 
 
 def _parse_shift(text: str) -> tuple[int, int]:
-    """Read "4,-5"."""
+    """Read "4,-4"."""
     try:
         first, last = (int(part) for part in text.split(","))
     except ValueError:
-        raise ValueError(f"--tn5-shift must be two integers such as 4,-5, got {text!r}") from None
+        raise ValueError(f"--tn5-shift must be two integers such as 4,-4, got {text!r}") from None
     return first, last

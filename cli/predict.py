@@ -1,7 +1,7 @@
 """`chromhub predict`: a model's signal along a genome, as bigWig."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -12,7 +12,12 @@ from .console import command, out, print_json, progress, say
 def predict(
     run: Annotated[str, typer.Argument(help="Run folder, or Hub id of a model.")],
     output: Annotated[
-        Path, typer.Option("--output", "-o", help="bigWig to write; of several tracks, NAME.TRACK.bw for each.")
+        Path,
+        typer.Option(
+            "--output",
+            "-o",
+            help="bigWig to write; of several tracks, NAME.TRACK.bw for each. Of a classifier, TSV of probabilities.",
+        ),
     ],
     data: Annotated[Path | None, typer.Option(help="Folder that `chromhub data build` made.")] = None,
     fasta: Annotated[Path | None, typer.Option(help="Genome: FASTA, plain, gzip or bgzip.")] = None,
@@ -29,18 +34,24 @@ def predict(
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace existing files.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print what was written as JSON.")] = False,
 ) -> None:
-    """Predict whole chromosomes or regions into a bigWig, in the units of the data the model was trained on."""
+    """Predict whole chromosomes or regions into a bigWig, in the units of the data the model was trained on.
+
+    A classifier writes a table: a row a region of --regions, judged by the window around its middle, or a row a window
+    along --chrom and --all, and a column of probabilities a label.
+    """
     from ..datasets_scripts.bed import read_intervals
     from ..datasets_scripts.fasta import Fasta
     from ..datasets_scripts.store import GenomeStore
+    from ..inference.class_predictions import classes_to_table
     from ..inference.cpu import (
         computing,
         device_name,
         pick_device,
         prepare_cpu,
     )  # here, so that --help need not load torch
-    from ..inference.load import load_model
+    from ..inference.load import load_any
     from ..inference.predict import predict_to_bigwig, whole_chroms
+    from ..modeling import AtacForTrackPrediction
 
     prepare_cpu(threads)
     if data is not None and fasta is None:
@@ -52,7 +63,7 @@ def predict(
     if (bool(chrom), regions is not None, everything).count(True) != 1:
         raise ValueError("give --chrom, --regions or --all, one of the three: what to predict")
     where = pick_device(device)
-    model = load_model(run)
+    model = load_any(run)
     model.to(where)  # pyright: ignore[reportArgumentType] - transformers' stub of `to`
     wanted = whole_chroms(source.chrom_sizes, chrom) if chrom else read_intervals(regions) if regions else None
     with computing(where, bf16=bf16), progress() as bar:
@@ -63,16 +74,20 @@ def predict(
                 say(f"predicting with {run} on {device_name(where)}{', bf16' if bf16 else ''}: {total:,} windows")
             bar.update(task, completed=done, total=total)
 
-        written = predict_to_bigwig(
-            model,
-            source,
-            output,
-            regions=wanted,
-            batch_size=batch_size,
-            average_rc=reverse_complement,
-            overwrite=overwrite,
-            progress=on_progress,
-        )
+        options: dict[str, Any] = {
+            "batch_size": batch_size,
+            "average_rc": reverse_complement,
+            "overwrite": overwrite,
+            "progress": on_progress,
+        }
+        if not isinstance(model, AtacForTrackPrediction):
+            found = classes_to_table(model, source, output, regions=wanted, whole=regions is None, **options)
+            if as_json:
+                print_json({"path": str(found.path), "labels": list(found.labels), "num_windows": found.num_windows})
+            else:
+                out.print(str(found.path), markup=False, soft_wrap=True)
+            return
+        written = predict_to_bigwig(model, source, output, regions=wanted, **options)
     paths = [str(path) for path in written.paths]
     if as_json:
         print_json({"paths": paths, "chroms": list(written.chroms), "num_bins": written.num_bins})

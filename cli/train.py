@@ -14,7 +14,9 @@ Data = Annotated[str | None, typer.Option("--data", help="Folder that `chromhub 
 Epochs = Annotated[int | None, typer.Option(help="At most so many passes over the windows.")]
 MaxSteps = Annotated[int | None, typer.Option(help="At most so many optimiser steps.")]
 BatchSize = Annotated[int | None, typer.Option(help="Windows per optimiser step.  [default: 64]")]
-LearningRate = Annotated[float | None, typer.Option(help="Peak learning rate.  [default: 1e-3; mode full 1e-4]")]
+LearningRate = Annotated[
+    float | None, typer.Option(help="Peak learning rate.  [default: 1e-3; full 1e-4; two-stage 2e-5]")
+]
 Schedule = Annotated[str | None, typer.Option(help="paper or cosine.  [default: train paper, finetune cosine]")]
 Kind = Annotated[str | None, typer.Option("--windows", help="tile, peaks or peaks+background.  [default: tile]")]
 Stride = Annotated[int | None, typer.Option(help="bp from tile to tile.  [default: 1024]")]
@@ -101,10 +103,12 @@ def finetune(
     output: Output,
     base: Annotated[str | None, typer.Option(help="Run folder or Hub id of the model to start from.")] = None,
     data: Data = None,
-    mode: Annotated[str | None, typer.Option(help="lora, head or full.  [default: lora]")] = None,
+    mode: Annotated[str | None, typer.Option(help="lora, head, full or two-stage.  [default: lora]")] = None,
     recipe: RecipeFile = None,
     new_head: Annotated[bool, typer.Option("--new-head", help="Start the head afresh, e.g. for other tracks.")] = False,
-    lora_r: Annotated[int | None, typer.Option(help="Rank of the adapter.  [default: 8]")] = None,
+    lora_r: Annotated[
+        int | None, typer.Option(help="Rank of the adapter.  [default: 8, 4 or 2, for < 5 % of the base]")
+    ] = None,
     epochs: Epochs = None,
     max_steps: MaxSteps = None,
     batch_size: BatchSize = None,
@@ -132,7 +136,10 @@ def finetune(
     quiet: Quiet = False,
     as_json: Json = False,
 ) -> None:
-    """Fine-tune a trained model on a data folder: an adapter, its head, or every weight."""
+    """Fine-tune a trained model on a data folder: an adapter, its head, or every weight.
+
+    Further fields of a recipe by --set, e.g. ema=0.999, layer_decay=0.8, batch_norm=re-estimated, head_stage.epochs=2.
+    """
     flags = recipe_flags(
         settings,
         base=base,

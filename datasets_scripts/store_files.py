@@ -82,6 +82,7 @@ def map_array(file: Path, dtype: np.dtype | type | str, length: int) -> np.ndarr
     Raises:
         FileNotFoundError: it is missing.
         ValueError: truncated, no .npy file, or of another type or length.
+        OSError: it cannot be opened.
     """
     check_present(file)
     try:
@@ -90,6 +91,8 @@ def map_array(file: Path, dtype: np.dtype | type | str, length: int) -> np.ndarr
         raise ValueError(
             f"{file} is truncated or damaged ({error}; {file.stat().st_size:,} bytes): build the store again"
         ) from None
+    except OSError as error:  # a map holds its file open, and there may be hundreds of tracks
+        raise OSError(error.errno, error.strerror, str(file)) from None
     if array.dtype != dtype or array.shape != (length,):
         raise ValueError(
             f"{file} must hold {length} of {np.dtype(dtype)}, got {array.shape} of {array.dtype}: build the store again"

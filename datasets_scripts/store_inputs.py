@@ -17,6 +17,7 @@ from .track_kinds import KINDS, READ_KINDS, Kind, recognise_by_start, recognise_
 
 _FINGERPRINTED = 1 << 20  # bytes at either end of a file
 _CPM = 1e6
+_TWO_BIT = (b"\x43\x27\x41\x1a", b"\x1a\x41\x27\x43")  # its first bytes, in either byte order
 
 
 def name_and_path(text: str) -> tuple[str, Path]:
@@ -255,6 +256,10 @@ def check_inputs(inputs: StoreInputs) -> Summary:
     for path in [*paths, inputs.peaks, inputs.blacklist, inputs.unmappable]:
         if path is not None and not Path(path).is_file():
             raise FileNotFoundError(f"{path} does not exist or is not a file")
+    for fasta in inputs.fasta_files:
+        with Path(fasta).open("rb") as file:
+            if file.read(4) in _TWO_BIT:
+                raise ValueError(f"{fasta} is a 2bit file: make a FASTA of it, as by `twoBitToFa`, and give that")
     for track in inputs.tracks:
         _check_track(track)
     if inputs.summary is not None:

@@ -88,9 +88,13 @@ def read_once(tracks: Iterable[TrackSource]) -> Iterator[list[TrackSource]]:
     for track in tracks:
         if track.is_reads:
             groups.setdefault((track.path, track.kind, track.rules, track.barcodes), []).append(track)
+    shared = [group for group in groups.values() if len(group) > 1]
+    if not shared:
+        yield tracks
+        return
     with tempfile.TemporaryDirectory(prefix="chromhub-reads-") as folder:
         spools: dict[TrackSource, Path] = {}
-        for number, group in enumerate(group for group in groups.values() if len(group) > 1):
+        for number, group in enumerate(shared):
             place, first = Path(folder) / str(number), group[0]
             place.mkdir()
             spool_reads(first.path, place, kind=first.kind, rules=first.rules, barcodes=first.barcodes)

@@ -59,6 +59,7 @@ def choose_windows(
     if isinstance(data, GenomeStore):
         return select_windows(recipe, data, config)
     _check_export(recipe, data, config)
+    data.check_whole(*_parts(data))
     train, valid = (data.windows(part).assign(**{ROW: lambda table: np.arange(len(table))}) for part in _parts(data))
     keep = math.ceil(recipe.windows.fraction * len(train))
     keep = min(keep, recipe.windows.max_windows or keep)

@@ -31,9 +31,10 @@ from .two_stage import HeadFirst, head_steps, staged_factor
 class SetEpoch(TrainerCallback):
     """Tell batches and dataset the epoch before it starts, which the Trainer leaves to accelerate's own loaders."""
 
-    def __init__(self, batches: WindowBatches, dataset: Any) -> None:
+    def __init__(self, batches: WindowBatches, dataset: Any, *, steps_per_epoch: int) -> None:
         self.batches = batches
         self.dataset = dataset
+        self.steps_per_epoch = steps_per_epoch
 
     def on_epoch_begin(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
@@ -42,6 +43,9 @@ class SetEpoch(TrainerCallback):
         epoch = int(state.epoch or 0)
         self.batches.set_epoch(epoch)
         self.dataset.set_epoch(epoch)
+        if isinstance(self.dataset, StreamingWindows):  # the Trainer is about to drop them one by one
+            num_steps = state.global_step % self.steps_per_epoch
+            self.dataset.leave_unread(num_steps * args.gradient_accumulation_steps)
 
 
 class SaveEvery(TrainerCallback):
@@ -113,7 +117,7 @@ class ChromTrainer(Trainer):
             num_ranks=args.world_size,
             accumulate=recipe.accumulate,
         )
-        own: list[TrainerCallback] = [SetEpoch(self.batches, train_dataset)]
+        own: list[TrainerCallback] = [SetEpoch(self.batches, train_dataset, steps_per_epoch=steps_per_epoch)]
         if recipe.save_steps:
             own.append(SaveEvery(recipe.save_steps))
         self.head_first: HeadFirst | None = None

@@ -99,7 +99,7 @@ def _register(record: RunRecord) -> RegisteredModel:
     base = base_model(record, Publication()) or record.base or (provenance.base_model if provenance else None) or ""
     return RegisteredModel(
         name=record.path.resolve().name,
-        architecture=f"{config.stem['type']}-{config.core['type']}",
+        architecture=f"{config.stem['type']}-{config.core['type']}" if hasattr(config, "stem") else "chromtransfer",
         kind="adapter" if record.is_adapter else "model",
         base=base if base.count("/") == 1 else Path(base).name,
         genome=(provenance.genome if provenance else "") or config.genome,

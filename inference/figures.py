@@ -67,6 +67,35 @@ def training_curve(history: Sequence[Mapping[str, Any]], path: str | Path, *, me
     _save(figure, path)
 
 
+def class_dots(metrics: Mapping[str, Any], path: str | Path) -> None:
+    """Draw AUROC and AUPRC of each track, against closed windows and against other types' peaks.
+
+    A tick beside each AUPRC marks what a random order reaches, the share of positives.
+
+    Args:
+        metrics: from `evaluate_classes`.
+        path: PNG to write.
+    """
+    results = metrics["results"]
+    figure, axes = _figure(width=9, height=1.6 + 0.3 * len(results), columns=2)
+    rows = np.arange(len(results))[::-1]
+    sets = (("closed", "GC-matched closed windows", BLUE), ("other_types", "other types' peaks", ORANGE))
+    for axis, key, random in zip(axes[0], ("auroc", "auprc"), (0.5, None), strict=True):
+        for name, label, colour in sets:
+            found = [result[name] for result in results.values()]
+            values = [np.nan if result[key] is None else result[key] for result in found]
+            axis.plot(values, rows, "o", color=colour, label=f"against {label}")
+            if random is None:
+                shares = [result["positives"] / max(1, result["n"]) for result in found]
+                axis.plot(shares, rows, "|", color=colour, markersize=10)
+        if random is not None:
+            axis.axvline(random, color=GREY, linewidth=1)
+        axis.set(title=key.upper(), xlabel=key.upper(), yticks=rows, xlim=(min(0.45, axis.get_xlim()[0]), 1.02))
+        axis.set_yticklabels(list(results))
+    axes[0][0].legend(frameon=False, loc="best", fontsize="small")
+    _save(figure, path)
+
+
 def scatter(predicted: np.ndarray, true: np.ndarray, path: str | Path, *, title: str, unit: str) -> None:
     """Draw predicted against true signal as counts of bins in hexagons, both in log1p.
 

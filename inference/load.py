@@ -1,11 +1,14 @@
 """A trained model from a run folder or from the Hub."""
 
+import json
 from pathlib import Path
+from typing import Any
 
 import torch
 from peft import PeftConfig, PeftModel
 from transformers import AutoConfig, AutoModel, AutoModelForSequenceClassification
 from transformers.utils import logging
+from transformers.utils.hub import cached_file
 from transformers.utils.peft_utils import find_adapter_config_file
 
 from ..modeling import (
@@ -17,6 +20,8 @@ from ..modeling import (
 
 Classifier = AtacForSequenceClassification | ChromTransferForSequenceClassification
 _CLASSIFIERS = (AtacForSequenceClassification, ChromTransferForSequenceClassification)
+
+RECORD = "provenance.json"  # what a run leaves beside its weights; see `provenance`
 
 
 def looks_like_path(name: str) -> bool:
@@ -51,7 +56,9 @@ def load_landscape_model(name: str | Path, *, revision: str | None = None) -> Cl
 def load_any(
     name: str | Path, *, revision: str | None = None
 ) -> AtacForTrackPrediction | ClasterForProfileRegression | Classifier:
-    """Load a track model, a landscape model or a classifier in evaluation mode; an adapter comes merged into its base.
+    """Load a track model, a landscape model or a classifier in evaluation mode.
+
+    An adapter comes merged into its base, with its own tracks and genome.
 
     Args:
         name: folder or Hub id of a full model or of a LoRA adapter.
@@ -79,7 +86,8 @@ def load_any(
         if find_adapter_config_file(name, revision=revision):
             adapter = PeftConfig.from_pretrained(name, revision=revision)
             base = load_any(str(adapter.base_model_name_or_path), revision=adapter.revision)
-            model = PeftModel.from_pretrained(base, name, revision=revision).merge_and_unload()
+            model: Any = PeftModel.from_pretrained(base, name, revision=revision).merge_and_unload()
+            name_outputs(model, name, revision=revision)
         else:
             # AutoModel would start a new track head on a classifier's body
             made_as = AutoConfig.from_pretrained(name, revision=revision).architectures or [""]
@@ -92,3 +100,33 @@ def load_any(
     if not isinstance(model, (AtacForTrackPrediction, ClasterForProfileRegression, *_CLASSIFIERS)):
         raise ValueError(f"{name!r} holds a {type(model).__name__}, not an AtacForTrackPrediction or a classifier")
     return model.eval()
+
+
+def name_outputs(model: Any, adapter: str, *, revision: str | None = None) -> None:
+    """Give a model the track names and genome that an adapter was trained with; its base's configuration has its own.
+
+    Args:
+        model: base with the adapter; its configuration is changed.
+        adapter: folder or Hub id; without a record of its training nothing is changed.
+        revision: of the adapter.
+
+    Raises:
+        ValueError: the record is no JSON.
+    """
+    file = cached_file(
+        adapter,
+        RECORD,
+        revision=revision,
+        _raise_exceptions_for_missing_entries=False,
+        _raise_exceptions_for_connection_errors=False,
+        _raise_exceptions_for_gated_repo=False,
+    )
+    if file is None:
+        return
+    try:
+        record = json.loads(Path(file).read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise ValueError(f"{file} is not valid JSON ({error}); restore the file that training wrote") from None
+    if len(record.get("tracks", ())) == model.config.num_tracks:
+        model.config.track_names = list(record["tracks"])
+        model.config.genome = record.get("genome") or model.config.genome

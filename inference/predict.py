@@ -23,7 +23,7 @@ from ..datasets_scripts.store import GenomeStore
 from ..modeling import AtacForTrackPrediction
 from .spool import Spool
 
-_COMPLEMENT = np.array([3, 2, 1, 0, N_CODE], np.uint8)
+COMPLEMENT = np.array([3, 2, 1, 0, N_CODE], np.uint8)
 
 Progress = Callable[[int, int], None]
 """Called with the number of windows done and of all windows; first with 0, once everything has been checked."""
@@ -59,7 +59,7 @@ def predict_batches(
     for codes in batches:
         predictions = _predict(model, codes)
         if average_rc:
-            predictions = (predictions + _predict(model, _COMPLEMENT[codes[:, ::-1]])[..., ::-1]) / 2
+            predictions = (predictions + _predict(model, COMPLEMENT[codes[:, ::-1]])[..., ::-1]) / 2
         if not np.isfinite(predictions).all():
             raise ValueError("the model predicted values that are not finite; its weights are damaged, train it again")
         yield predictions
@@ -207,14 +207,14 @@ def predict_to_bigwig(
     for file in paths:
         check_output(file, overwrite)
     sizes, bin_size, tile = source.chrom_sizes, model.config.bin_size, model.config.target_length
-    wanted = _regions_by_chrom(regions, sizes)
+    wanted = regions_by_chrom(regions, sizes)
     tiles = {chrom: np.flatnonzero(_touched(rows, step=tile, size=sizes[chrom])) for chrom, rows in wanted.items()}
     done, total = 0, sum(map(len, tiles.values()))
     if progress:
         progress(0, total)
     paths[0].parent.mkdir(parents=True, exist_ok=True)
     with Spool(paths[0], num_tracks=len(paths)) as spool:
-        for chrom, codes in _chromosomes(source, wanted):
+        for chrom, codes in chromosomes(source, wanted):
             called = np.array([i for i in tiles[chrom] if (codes[i * tile : (i + 1) * tile] != N_CODE).any()], np.int64)
             done += len(tiles[chrom]) - len(called)
             asked = _touched(wanted[chrom], step=bin_size, size=len(codes))
@@ -234,7 +234,7 @@ def predict_to_bigwig(
         return PredictedTracks(paths, tuple(spool.chroms), spool.num_values)
 
 
-def _regions_by_chrom(regions: pd.DataFrame | None, chrom_sizes: Mapping[str, int]) -> dict[str, pd.DataFrame]:
+def regions_by_chrom(regions: pd.DataFrame | None, chrom_sizes: Mapping[str, int]) -> dict[str, pd.DataFrame]:
     """Return the rows of each chromosome under the genome's names; every region must lie on the genome."""
     if regions is None:
         regions = whole_chroms(chrom_sizes, chrom_sizes)
@@ -269,7 +269,7 @@ def _touched(regions: pd.DataFrame, *, step: int, size: int) -> np.ndarray:
     return touched
 
 
-def _chromosomes(source: GenomeStore | Fasta, wanted: Iterable[str]) -> Iterator[tuple[str, np.ndarray]]:
+def chromosomes(source: GenomeStore | Fasta, wanted: Iterable[str]) -> Iterator[tuple[str, np.ndarray]]:
     """Yield the codes of the wanted chromosomes, one at a time."""
     if isinstance(source, Fasta):
         yield from ((chrom, codes) for chrom, codes in source.read_codes() if chrom in wanted)

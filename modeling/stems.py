@@ -49,10 +49,14 @@ class ConvReluUnit(GradientCheckpointingLayer):
 
     def forward(self, hidden: Tensor) -> Tensor:
         """Map (B, C_in, L) to (B, C, L), or (B, C, L - kernel_size + 1), bases on a CPU by the fast path."""
-        if hidden.shape[1] == 4 and fast_path_allowed(self, hidden, {"conv": nn.Conv1d}):
-            dtype, innermost = compute_dtype(hidden), hidden.transpose(1, 2)
-            convolved = unfolded_conv(self.conv, innermost, dtype=dtype, right_padding=self.right_padding)
-            return self.activation(convolved.transpose(1, 2))
+        if hidden.shape[1] == 4 and fast_path_allowed(self, hidden, {"conv": nn.Conv1d, "activation": nn.ReLU}):
+            return unfolded_conv(
+                self.conv,
+                hidden.transpose(1, 2),
+                dtype=compute_dtype(hidden),
+                relu_after=True,
+                right_padding=self.right_padding,
+            ).transpose(1, 2)
         return self.activation(self.conv(F.pad(hidden, (0, self.right_padding)) if self.right_padding else hidden))
 
 

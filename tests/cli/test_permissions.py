@@ -156,4 +156,6 @@ def test_a_read_only_file_system_and_a_library_without_the_name(tmp_path) -> Non
     error = PermissionError(errno.EACCES, "could not open alignment file `a.bam`: Permission denied")
     assert sentence(error).endswith("`a.bam`: Permission denied: ask its owner for the right, or give another")
     assert sentence(OSError(errno.ENOSPC, "No space left on device")) == "[Errno 28] No space left on device"
+    error = OSError(errno.EMFILE, "Too many open files", "t999.npy")
+    assert sentence(error) == "[Errno 24] Too many open files: 't999.npy': allow more of them, as by `ulimit -n 8192`"
     assert sentence(ValueError("two\n  lines")) == "two lines"

@@ -1,3 +1,4 @@
+import errno
 import json
 import pickle
 from pathlib import Path
@@ -164,6 +165,15 @@ def test_a_damaged_table_is_named(store, name, content) -> None:
     (store.path / f"{name}.tsv").unlink()
     with pytest.raises(FileNotFoundError, match=rf"{name}\.tsv is missing; build the store again"):
         getattr(store, name)
+
+
+def test_too_many_open_files_name_one(store, monkeypatch) -> None:
+    def fail(*args: object, **kwargs: object) -> None:
+        raise OSError(errno.EMFILE, "Too many open files")  # as mmap says it
+
+    monkeypatch.setattr("mmap.mmap", fail)
+    with pytest.raises(OSError, match=r"Too many open files: '.*codes\.npy'"):
+        GenomeStore.open(store.path)
 
 
 def test_a_damaged_report_is_named(store) -> None:

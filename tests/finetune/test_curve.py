@@ -111,3 +111,14 @@ def test_headline_metrics_are_means_over_tracks() -> None:
 
     found = headline_metrics({"results": {"a": track(0.2, 0.4), "b": track(None, 0.6)}})
     assert list(found.items()) == [("pearson_128bp", 0.5), ("pearson_4bp", None)]
+
+
+def test_headline_metrics_of_a_classifier_start_with_the_harder_question() -> None:
+    mean = {"closed": {"auroc": 0.9, "auprc": 0.8}, "other_types": {"auroc": 0.7, "auprc": None}}
+    found = headline_metrics({"task": "classification", "results": {}, "mean": mean})
+    assert list(found.items()) == [
+        ("auroc_other_types", 0.7),
+        ("auprc_other_types", None),
+        ("auroc_closed", 0.9),
+        ("auprc_closed", 0.8),
+    ]
