@@ -27,8 +27,8 @@ def read_pairs(path: str | Path) -> pd.DataFrame:
     table.columns = [name.lower().lstrip("#") for name in table.columns]
     if missing := [name for name in _COLUMNS if name not in table.columns]:
         raise ValueError(f"{path} must have a column {missing[0]!r}, got {', '.join(table.columns)}")
-    table = table[list(_COLUMNS)]
-    said = table["regulated"].fillna("").str.lower()
+    table = table.loc[:, list(_COLUMNS)]
+    said = pd.Series(table["regulated"]).fillna("").str.lower()
     if len(wrong := np.flatnonzero(~said.isin(_TRUE + _FALSE))):
         raise ValueError(f"{path}, line {wrong[0] + 2}: regulated must be 0 or 1, got {table['regulated'][wrong[0]]!r}")
     try:
@@ -53,10 +53,10 @@ def match_pairs(effects: pd.DataFrame, pairs: pd.DataFrame) -> tuple[pd.DataFram
     both = effects.assign(key=effects["gene"].str.split(".").str[0]).merge(
         tested[["chrom", "start", "end", "key", "regulated", "pair"]], on=["chrom", "key"], suffixes=("", "_pair")
     )
-    both = both[(both["start"] < both["end_pair"]) & (both["start_pair"] < both["end"])]
+    both = both.loc[(both["start"] < both["end_pair"]) & (both["start_pair"] < both["end"])]
     strongest = both.sort_values("delta", ascending=False).drop_duplicates(["pair", "track"])
     found = strongest.sort_values("pair").reset_index(drop=True)
-    return found, len(pairs) - found["pair"].nunique()
+    return found, len(pairs) - len(set(found["pair"]))
 
 
 def compare(matched: pd.DataFrame) -> dict[str, Any]:

@@ -64,7 +64,7 @@ def score_genes(effects: pd.DataFrame) -> pd.DataFrame:
     table = effects.assign(delta=(effects["base"] - effects["perturbed"]).abs())
     table["minus_distance"] = -table["distance"].abs()
     groups = table.groupby(["element", "track"], sort=False)
-    largest, mean, spread = (groups["delta"].transform(name) for name in ("max", "mean", "std"))  # ddof 1
+    largest, mean, spread = (pd.Series(groups["delta"].transform(name)) for name in ("max", "mean", "std"))  # ddof 1
     table["ratio_to_max"] = (table["delta"] / largest.where(largest > 0)).fillna(0.0)
     table["z"] = ((table["delta"] - mean) / spread.where(spread > 0)).fillna(0.0)
     table["primary"] = False

@@ -1,6 +1,6 @@
 """Perturb elements of landscapes in a model, and measure what becomes of the genes around them."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -32,7 +32,7 @@ class Job:
     row: int
     element: tuple[str, str, int, int]
     bins: tuple[int, int]
-    genes: list[tuple[pd.Series, tuple[int, int]]]
+    genes: list[tuple[dict[str, Any], tuple[int, int]]]
 
 
 def plan_jobs(
@@ -69,21 +69,21 @@ def plan_jobs(
     places = {"num_bins": grid.num_bins, "bin_size": grid.bin_size, "measure": measure}
     reach = grid.num_input_bins * grid.input_bin_size // 2
     by_chrom = {str(chrom): table.sort_values("tss") for chrom, table in genes.groupby("chrom")}
+    elements_of = {} if elements is None else {str(chrom): table for chrom, table in elements.groupby("chrom")}
     for row in rows:
-        centred = data.genes.iloc[int(row)]
+        centred: dict[str, Any] = data.genes.iloc[int(row)].to_dict()
         chrom, tss = str(centred["chrom"]), int(centred["tss"])
         origin = tss + grid.target_start
         if elements is None:
             near, around = [(centred["gene"], chrom, int(centred["start"]), int(centred["end"]))], by_chrom.get(chrom)
-            measured = (
-                [] if around is None else [gene for _, gene in _within(around, tss, grid.num_bins * grid.bin_size)]
-            )
-        else:
-            table = elements[
-                (elements["chrom"] == chrom) & (elements["end"] > tss - reach) & (elements["start"] < tss + reach)
-            ]
-            near = list(table[["element", "chrom", "start", "end"]].itertuples(index=False, name=None))
+            measured = [] if around is None else _within(around, tss, grid.num_bins * grid.bin_size)
+        elif chrom in elements_of:
+            table = elements_of[chrom]
+            table = table.loc[(table["end"] > tss - reach) & (table["start"] < tss + reach)]
+            near = list(zip(*(table[name] for name in ("element", "chrom", "start", "end")), strict=True))
             measured = [centred]
+        else:
+            continue
         bins_of = [
             (gene, gene_bins(gene["start"], gene["end"], gene["tss"], gene["strand"], origin=origin, **places))
             for gene in measured
@@ -109,11 +109,11 @@ def plan_jobs(
     return jobs, {why: number for why, number in dropped.items() if number}
 
 
-def _within(genes: pd.DataFrame, tss: int, span: int) -> Iterator[tuple[Any, pd.Series]]:
+def _within(genes: pd.DataFrame, tss: int, span: int) -> list[dict[str, Any]]:
     """Return the genes whose start site lies within half of `span`."""
     near = genes["tss"].to_numpy()
     low, high = np.searchsorted(near, [tss - span // 2, tss + span // 2 + 1])
-    return genes.iloc[low:high].iterrows()
+    return genes.iloc[low:high].to_dict("records")
 
 
 def predict_profiles(

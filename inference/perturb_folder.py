@@ -1,6 +1,7 @@
 """Perturbations as a folder: the effects, their summary, and pictures before and after."""
 
 import json
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -116,17 +117,17 @@ def perturb_run(
     if progress is not None:
         progress(0, len(jobs))
     effects = perturb(model, data, jobs, perturbation, batch_size=options.batch_size, progress=progress)
-    closest = effects[effects["closest"]]
+    closest = effects.loc[effects["closest"]]
     summary: dict[str, Any] = {
         "model": str(run),
         "data": {"name": data.path.resolve().name, "fingerprint": data.fingerprint, "genome": data.genome},
         "perturbation": asdict(perturbation),
         "part": options.part,
         "measure": options.measure,
-        "elements": int(effects["element"].nunique()),
+        "elements": len(set(effects["element"])),
         "pairs": len(effects),
         "dropped": dropped,
-        "closest_is_primary": {"count": int(closest["primary"].sum()), "elements": len(closest)},
+        "closest_is_primary": {"count": int(closest["primary"].to_numpy().sum()), "elements": len(closest)},
         "versions": library_versions(),
     }
     matched = None
@@ -159,8 +160,8 @@ def _read_elements(path: Path, data: LandscapeData) -> pd.DataFrame:
     if not rows:
         raise ValueError(f"{path} holds no element: give a BED with elements to perturb")
     table = pd.DataFrame(rows, columns=["chrom", "start", "end", "element"])
-    if (repeated := table["element"].duplicated()).any():
-        raise ValueError(f"{path}: names of elements must differ, got {table['element'][repeated].iloc[0]!r} twice")
+    if repeated := [name for name, number in Counter(table["element"]).items() if number > 1]:
+        raise ValueError(f"{path}: names of elements must differ, got {repeated[0]!r} twice")
     return _named_as(table, data, path)
 
 
@@ -182,7 +183,7 @@ def _draw(
     """Draw the strongest effects, each of another element."""
     strongest = effects.sort_values("delta", ascending=False).drop_duplicates("element").head(count)
     by_place = {(job.row, job.element[0]): job for job in jobs}
-    for i, (_, effect) in enumerate(strongest.iterrows()):
+    for i, effect in enumerate(strongest.to_dict("records")):
         job = by_place[(int(effect["row"]), str(effect["element"]))]
         before = np.array(data.landscapes[job.row])
         after = perturbation.apply(before, *job.bins, names=data.input_tracks, bin_size=data.grid.input_bin_size)
