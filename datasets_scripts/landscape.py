@@ -92,8 +92,8 @@ class LandscapeData:
 
     @property
     def chrom_digests(self) -> dict[str, str]:
-        """Empty digests: no sequence was read, so chromosomes are told by their names."""
-        return dict.fromkeys(self.chrom_sizes, "")
+        """What tells a chromosome where no sequence was read and no assembly was named: its name and its length."""
+        return {chrom: f"{chrom.removeprefix('chr')}, {size} bp" for chrom, size in self.chrom_sizes.items()}
 
     @property
     def bin_size(self) -> int:
