@@ -5,8 +5,8 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from ..inference.load import load_model, looks_like_path
-from ..modeling import AtacForTrackPrediction
+from ..inference.load import load_any, looks_like_path
+from ..modeling import AtacForTrackPrediction, ClasterForProfileRegression
 from .card import Publication, base_model
 from .metric_table import headline
 from .run_record import RunRecord, read_run
@@ -20,7 +20,7 @@ class RegisteredModel:
 
     Args:
         name: Hub id of a published model, else the folder's name.
-        architecture: stem and core, e.g. "convnext-dilated".
+        architecture: stem and core, e.g. "convnext-dilated"; "chromtransfer", "claster-landscape" or "claster-rotated".
         kind: "model" or "adapter".
         base: Hub id or folder name that it started from, "" from scratch.
         genome: assembly it was trained on.
@@ -69,7 +69,7 @@ def list_models(folder: str | Path = FOLDER) -> list[RegisteredModel]:
     return found
 
 
-def load(name: str | Path) -> AtacForTrackPrediction:
+def load(name: str | Path) -> AtacForTrackPrediction | ClasterForProfileRegression:
     """Load a model by the name it is registered under, or from a folder or the Hub; `chromhub.load`.
 
     Args:
@@ -84,13 +84,29 @@ def load(name: str | Path) -> AtacForTrackPrediction:
     """
     shipped = FOLDER / str(name)
     if "/" not in str(name) and (shipped / "config.json").is_file():
-        return load_model(shipped)
+        return _load(shipped)
     if "/" not in str(name) and not looks_like_path(str(name)):
         known = [model.name for model in list_models()]
         near = difflib.get_close_matches(str(name), known, n=1)
         hint = f"did you mean {near[0]!r}?" if near else f"use one of {', '.join(known)}, a folder, or ORG/NAME."
         raise ValueError(f"no model is registered as {str(name)!r}; {hint}")
-    return load_model(name)
+    return _load(name)
+
+
+def _load(name: str | Path) -> AtacForTrackPrediction | ClasterForProfileRegression:
+    model = load_any(name)
+    if not isinstance(model, AtacForTrackPrediction | ClasterForProfileRegression):
+        raise ValueError(f"{str(name)!r} holds a {type(model).__name__}, not a model of tracks")
+    return model
+
+
+def _architecture(config: Any) -> str:
+    """Return stem and core, or the name of a model that has none."""
+    if hasattr(config, "stem"):
+        return f"{config.stem['type']}-{config.core['type']}"
+    if config.model_type == "chromhub-claster":
+        return f"claster-{config.structure['form'] if config.structure else 'landscape'}"
+    return "chromtransfer"
 
 
 def _register(record: RunRecord) -> RegisteredModel:
@@ -99,7 +115,7 @@ def _register(record: RunRecord) -> RegisteredModel:
     base = base_model(record, Publication()) or record.base or (provenance.base_model if provenance else None) or ""
     return RegisteredModel(
         name=record.path.resolve().name,
-        architecture=f"{config.stem['type']}-{config.core['type']}" if hasattr(config, "stem") else "chromtransfer",
+        architecture=_architecture(config),
         kind="adapter" if record.is_adapter else "model",
         base=base if base.count("/") == 1 else Path(base).name,
         genome=(provenance.genome if provenance else "") or config.genome,
