@@ -19,6 +19,7 @@ from . import merge as _merge  # noqa: F401
 from . import perturb as _perturb  # noqa: F401
 from . import predict as _predict  # noqa: F401
 from . import push as _push  # noqa: F401
+from . import sequence_baseline as _sequence_baseline  # noqa: F401
 from . import train as _train  # noqa: F401
 from .console import app
 

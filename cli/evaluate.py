@@ -94,7 +94,7 @@ def evaluate(
         say(f"wrote {folder}")
         return
     if metrics.get("task") == "landscape":
-        _print_landscape(metrics)
+        print_landscape(metrics)
         say(f"wrote {folder}")
         return
     table = Table("track", "windows", "bp", "bins", "Pearson\nlog1p", "Pearson\nraw", "MSE\nlog1p", box=SIMPLE_HEAD)
@@ -110,7 +110,7 @@ def evaluate(
     say(f"wrote {folder}")
 
 
-def _print_landscape(metrics: dict[str, Any]) -> None:
+def print_landscape(metrics: dict[str, Any]) -> None:
     """Print a landscape model's numbers beside the linear model's."""
     table = Table(
         "track", "of", "by", "n", "Pearson\nlog2(1+x)", "Pearson\nraw", "Spearman", "R2\nraw", box=SIMPLE_HEAD

@@ -80,7 +80,7 @@ def evaluate_landscape(
     predicted = {name: np.concatenate(pieces) for name, pieces in sides.items() if pieces}
     true = np.asarray(data.targets[rows], np.float64)
     results = {
-        track: _track_results({name: array[:, t] for name, array in predicted.items()}, true[:, t], data, rows)
+        track: track_results({name: array[:, t] for name, array in predicted.items()}, true[:, t], data, rows)
         for t, track in enumerate(data.track_names)
     }
     metrics = {
@@ -150,7 +150,7 @@ def flatten_landscape_metrics(metrics: dict[str, Any]) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=TSV_COLUMNS).astype(dict.fromkeys(MEASURES, float))
 
 
-def _track_results(
+def track_results(
     predicted: dict[str, np.ndarray], true: np.ndarray, data: LandscapeData, rows: np.ndarray
 ) -> dict[str, Any]:
     """Return one track's numbers of predictors' profiles (n, N)."""
