@@ -6,7 +6,8 @@ MNase, PolII and Scc1 of chromosomes II, IV and XVI give RNA (both strands summe
 Hi-C map is the structure. The input is scaled to the genome: 20 kb in bins of 50 bp, 41 bins of 200 bp predicted. Each
 chromosome is held out once; another chooses the checkpoint and the third alone trains. A linear model is fitted on the
 same genes. Where chromosome IV is held out, which the shipped ATAC-seq model has not seen either, a head on that frozen
-sequence model is trained for the same targets. The BED has start sites alone, so of `genes` each is the one bin that holds its start site.
+sequence model is trained for the same targets. The BED has start sites alone, so of `genes` each is the one bin that
+holds its start site.
 
 Steps whose result lies in the work folder are not done again. Wall clock is not measured here.
 """
