@@ -23,7 +23,10 @@ from .ranking import spearman
 
 TASK = "landscape"
 LEVELS = ("bins", "genes", "start_sites")
-SCALES: dict[str, Callable[[np.ndarray], np.ndarray]] = {"log2p1": lambda x: np.log2(1 + x), "raw": np.asarray}
+SCALES: dict[str, Callable[[np.ndarray], np.ndarray]] = {
+    "log2p1": lambda x: np.log2(1 + np.maximum(x, 0)),
+    "raw": np.asarray,
+}
 MEASURES = ("pearson", "spearman", "r2", "mse", "mae")
 TSV_COLUMNS = ["track", "level", "predictor", "scale", "n", *MEASURES]
 
