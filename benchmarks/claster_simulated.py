@@ -42,13 +42,18 @@ def chromhub(*arguments: object) -> None:
 def planted_pairs(data: LandscapeData, enhancers: pd.DataFrame) -> pd.DataFrame:
     """Return each enhancer with each gene whose landscape holds it, and the share of transcription the rule loses."""
     grid, rows = data.grid, []
-    places = {"num_bins": grid.num_input_bins, "bin_size": grid.input_bin_size}
     for row in data.rows("test"):
         gene, before = data.genes.iloc[int(row)], np.asarray(data.landscapes[int(row)])
         level = landscape_folder.activity(before[None])[0]
-        near = enhancers[(enhancers["chrom"] == gene["chrom"]) & ((enhancers["start"] - gene["tss"]).abs() < 5000)]
+        near = enhancers.loc[(enhancers["chrom"] == gene["chrom"]) & ((enhancers["start"] - gene["tss"]).abs() < 5000)]
         for element in near.to_dict("records"):
-            bins = element_bins(element["start"], element["end"], int(gene["tss"]), **places)
+            bins = element_bins(
+                element["start"],
+                element["end"],
+                int(str(gene["tss"])),
+                num_bins=grid.num_input_bins,
+                bin_size=grid.input_bin_size,
+            )
             if bins is None or level <= 0:
                 continue
             after = Perturbation("p1").apply(before, *bins, names=data.input_tracks, bin_size=grid.input_bin_size)
