@@ -145,9 +145,11 @@ def main() -> None:
         recipe = ["--recipe", RECIPES / "human-dhs-open.yaml", "--data", work / "data" / "dhs"]
         chromhub("train", *recipe, "-o", work / "dhs-open", *resume)
     with ThreadPoolExecutor(arguments.jobs) as pool:
-        rows = {name: rows_of(folder) for name, folder in zip(types, pool.map(partial(curve, work=work), types))}
-        longer = pool.map(partial(curve, work=work, longer=True), types)
-        longer = {name: rows_of(folder)[0] for name, folder in zip(types, longer)}
+        rows = {
+            name: rows_of(folder)
+            for name, folder in zip(types, pool.map(partial(curve, work=work), types), strict=True)
+        }
+        longer = [rows_of(folder)[0] for folder in pool.map(partial(curve, work=work, longer=True), types)]
     points = over_types(rows)
     base = json.loads((work / "dhs-open" / "provenance.json").read_text())["training"]
     results = {
@@ -161,7 +163,7 @@ def main() -> None:
         "mean_over_types": points,
         "scratch_longer": {
             "steps": STEPS * LONGER,
-            "metrics": {m: statistics.fmean(row["metrics"][m] for row in longer.values()) for m in METRICS},
+            "metrics": {m: statistics.fmean(row["metrics"][m] for row in longer) for m in METRICS},
         },
         "types": {name: points_of(of_type) for name, of_type in rows.items()},
     }
