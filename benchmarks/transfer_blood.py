@@ -11,6 +11,9 @@ chosen on validation windows of chr22.
 What is reported, on the test interval: this type's peaks against closed windows of the same GC content, and the harder
 one against peaks of other types (AUROC, AUPRC), and the correlation of the logit with log1p of the peak's signal. Means
 over types, of means over seeds. Runs that lie in the work folder are not done again, unfinished ones go on.
+
+The AUROC on validation windows, at each number of training windows, becomes what `chromhub finetune` chooses its mode
+by where the user names none: finetune/measured_modes.json is rewritten.
 """
 
 import argparse
@@ -24,6 +27,7 @@ from pathlib import Path
 from chromhub.finetune.curve_table import curve_figure
 from real_data import RECIPES, RESULTS, build_stores, chromhub
 
+MEASURED_MODES = Path(__file__).parent.parent / "finetune" / "measured_modes.json"
 FIGURES = Path(__file__).parent.parent / "docs" / "figures"
 ALL_TYPES = ("B", "CD4", "CD8", "CLP", "GMP-A", "GMP-B", "GMP-C", "HSC", "LMPP", "MPP", "Mono", "mDC", "pDC")
 TYPES = ("B", "CD8", "GMP-B", "HSC", "Mono", "pDC")
@@ -120,6 +124,27 @@ def over_types(rows: dict[str, list[dict]]) -> list[dict]:
     return points_of(means)
 
 
+def measured_modes(rows: dict[str, list[dict]]) -> dict:
+    """Return the validation AUROC of each mode by number of training windows, the mean over types and seeds."""
+    groups = defaultdict(lambda: defaultdict(list))
+    for row in [row for of_type in rows.values() for row in of_type]:
+        groups[row["fraction"]][row["mode"]].append(row)
+    sizes = [
+        {
+            "windows": modes["full"][0]["windows"],
+            "modes": {
+                mode: {
+                    "mean": round(statistics.fmean(row["valid"] for row in group), 4),
+                    "parameters_trained": group[0]["parameters_trained"],
+                }
+                for mode, group in modes.items()
+            },
+        }
+        for _, modes in sorted(groups.items())
+    ]
+    return {"source": "benchmarks/transfer_blood.py", "metric_name": "validation AUROC", "sizes": sizes}
+
+
 def figure(points: list[dict], metric: str) -> None:
     """Draw one metric of the mean over types."""
     FIGURES.mkdir(parents=True, exist_ok=True)
@@ -170,6 +195,8 @@ def main() -> None:
     RESULTS.mkdir(exist_ok=True)
     path = RESULTS / "transfer_blood.json"
     path.write_text(json.dumps(results, indent=1) + "\n")
+    if set(types) == set(TYPES):
+        MEASURED_MODES.write_text(json.dumps(measured_modes(rows), indent=1) + "\n")
     for metric in ("auroc_other_types", "auroc_closed"):
         figure(points, metric)
     if arguments.json:

@@ -2,7 +2,8 @@
 
 A cell of the curve is one run: a mode, a share of the training windows, a seed. Every cell gets the same number of
 optimiser steps and stops early on the validation part, so a line of the figure differs from another in its mode
-alone. Smaller shares are subsets of larger ones of the same seed. Test data are read once a cell, at the end.
+alone. Smaller shares are subsets of larger ones of the same seed. Test data are read once a cell, at the end; a cell
+keeps its best number on validation windows too, `valid`, which is what a choice may be made by.
 """
 
 import json
@@ -221,6 +222,7 @@ def _run_cell(
         "parameters_trained": trained["parameters_trained"],
         "peak_memory_gb": memory,
         "device": trained["device"],
+        "valid": trained[f"eval_{recipe.metric}"],
         "metrics": headline_metrics(metrics),
     }
     with finished_file(folder / "rows" / f"{cell.name}.json", overwrite=True) as partial:
