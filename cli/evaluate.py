@@ -15,7 +15,7 @@ from .console import command, out, print_json, progress, say
 @command()
 def evaluate(
     run: Annotated[str, typer.Argument(help="Run folder, or Hub id of a model.")],
-    data: Annotated[Path, typer.Option(help="Folder that `chromhub data build` made.")],
+    data: Annotated[Path, typer.Option(help="Folder that `chromhub data build` or `build-landscape` made.")],
     output: Annotated[
         Path | None, typer.Option("--output", "-o", help="Folder to make.  [default: RUN/evaluation]")
     ] = None,
@@ -40,6 +40,7 @@ def evaluate(
     as_json: Annotated[bool, typer.Option("--json", help="Print metrics.json on standard output.")] = False,
 ) -> None:
     """Compare predictions with true signal, or a classifier's with open and closed windows: numbers, pictures."""
+    from ..datasets_scripts.landscape import LandscapeData, is_landscape
     from ..datasets_scripts.store import GenomeStore
     from ..inference.cpu import (
         computing,
@@ -52,14 +53,15 @@ def evaluate(
     if part not in PARTS:
         raise ValueError(f"--part must be one of {', '.join(PARTS)}, got {part!r}")
     prepare_cpu(threads)
-    store = GenomeStore.open(data)
+    store = LandscapeData.open(data) if is_landscape(data) else GenomeStore.open(data)
     where = pick_device(device)
     with computing(where, bf16=bf16), progress() as bar:
         task = bar.add_task("windows", total=None)
 
         def on_progress(done: int, total: int) -> None:
             if done == 0:  # everything has been checked
-                say(f"evaluating {run} on {device_name(where)}{', bf16' if bf16 else ''}: {total:,} windows")
+                what = "genes" if isinstance(store, LandscapeData) else "windows"
+                say(f"evaluating {run} on {device_name(where)}{', bf16' if bf16 else ''}: {total:,} {what}")
             bar.update(task, completed=done, total=total)
 
         metrics = evaluate_run(
@@ -91,6 +93,10 @@ def evaluate(
         _print_classes(metrics)
         say(f"wrote {folder}")
         return
+    if metrics.get("task") == "landscape":
+        print_landscape(metrics)
+        say(f"wrote {folder}")
+        return
     table = Table("track", "windows", "bp", "bins", "Pearson\nlog1p", "Pearson\nraw", "MSE\nlog1p", box=SIMPLE_HEAD)
     table.title = f"{part} part of {escape(metrics['data']['name'])}, all chromosomes pooled"
     for track, sets in metrics["results"].items():
@@ -102,6 +108,22 @@ def evaluate(
                 table.add_row(escape(track), name, size, f"{log1p['n']:,}", *cells)
     out.print(table)
     say(f"wrote {folder}")
+
+
+def print_landscape(metrics: dict[str, Any]) -> None:
+    """Print a landscape model's numbers beside the linear model's."""
+    table = Table(
+        "track", "of", "by", "n", "Pearson\nlog2(1+x)", "Pearson\nraw", "Spearman", "R2\nraw", box=SIMPLE_HEAD
+    )
+    table.title = f"{metrics['part']} part of {escape(metrics['data']['name'])}, {metrics['windows']['genes']:,} genes"
+    for track, levels in metrics["results"].items():
+        for level, predictors in levels.items():
+            for predictor, scales in predictors.items():
+                log, raw = scales["log2p1"], scales["raw"]
+                numbers = (log["pearson"], raw["pearson"], raw["spearman"], raw["r2"])
+                cells = ("-" if number is None else f"{number:.4f}" for number in numbers)
+                table.add_row(escape(track), level.replace("_", " "), predictor, f"{raw['n']:,}", *cells)
+    out.print(table)
 
 
 def _print_classes(metrics: dict[str, Any]) -> None:

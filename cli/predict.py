@@ -51,7 +51,7 @@ def predict(
     )  # here, so that --help need not load torch
     from ..inference.load import load_any
     from ..inference.predict import predict_to_bigwig, whole_chroms
-    from ..modeling import AtacForTrackPrediction
+    from ..modeling import AtacForTrackPrediction, ClasterForProfileRegression
 
     prepare_cpu(threads)
     if data is not None and fasta is None:
@@ -64,6 +64,10 @@ def predict(
         raise ValueError("give --chrom, --regions or --all, one of the three: what to predict")
     where = pick_device(device)
     model = load_any(run)
+    if isinstance(model, ClasterForProfileRegression):
+        raise ValueError(
+            f"{run!r} reads a landscape of chromatin, not sequence: use chromhub evaluate or chromhub perturb"
+        )
     model.to(where)  # pyright: ignore[reportArgumentType] - transformers' stub of `to`
     wanted = whole_chroms(source.chrom_sizes, chrom) if chrom else read_intervals(regions) if regions else None
     with computing(where, bf16=bf16), progress() as bar:

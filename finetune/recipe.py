@@ -7,15 +7,28 @@ from typing import Any, Literal
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
+from ..datasets_scripts.landscape import is_landscape
+
 LEARNING_RATES = {"scratch": 1e-3, "full": 1e-4, "two-stage": 2e-5, "lora": 1e-3, "head": 1e-3}
 EPOCHS = {"scratch": 70, "full": 10, "two-stage": 10, "lora": 10, "head": 10}
 
 
-TASK_METRICS = {"tracks": ("pearson",), "classification": ("auroc", "auprc")}
+TASK_METRICS = {"tracks": ("pearson",), "classification": ("auroc", "auprc"), "landscape": ("pearson",)}
 TASK_DEFAULTS: dict[str, dict[str, Any]] = {
     "tracks": {"metric": "pearson"},
     "classification": {"max_jitter": 64, "metric": "auroc"},
+    "landscape": {
+        "metric": "pearson",
+        "max_jitter": 0,
+        "warmup": 0.25,
+        "weight_decay": 1e-4,
+        "betas": (0.9, 0.999),
+        "max_grad_norm": 1.0,
+        "patience": 10,
+    },
 }
+# Of CLASTER from scratch, as its source's framework has them; 3.3 epochs are its 2,000 steps.
+LANDSCAPE_SCRATCH = {"learning_rate": 1e-4, "epochs": 120, "schedule": "constant", "warmup": 3.3}
 
 
 class WindowRecipe(BaseModel):
@@ -94,7 +107,8 @@ class Recipe(BaseModel):
     Args:
         data: folder of a genome store or of exported windows, relative to the working directory as is `base`; or the
             Hub id of exported windows.
-        task: "tracks" predicts the signal of every bin; "classification" whether a window is open, a yes or no a track.
+        task: "tracks" predicts the signal of every bin; "classification" whether a window is open, a yes or no a track;
+            "landscape" is what a landscape folder is for, and a preset of CLASTER.
         tracks: names of the data's tracks to learn, in this order; None takes all.
         labels: `LabelRecipe`.
         class_weights: of "classification": [weight of 0, of 1] on the loss, or "balanced" by the training labels.
@@ -125,9 +139,10 @@ class Recipe(BaseModel):
             2e-5 for the second stage of "two-stage" (ChromTransfer: 5e-6 in up to 100 epochs).
         head_stage: `HeadStageRecipe`.
         layer_decay: each layer's learning rate over that of the layer above it; the head has the whole.
-        schedule: "paper" (warm restart each epoch) or "cosine" (one decay over the run).
-            Default: "paper" from scratch, else "cosine", which a short run needs to end at a low rate.
-        warmup: linear warm-up in epochs, below 1.
+        schedule: "paper" (warm restart each epoch), "cosine" (one decay over the run) or "constant" after the warm-up.
+            Default: "paper" from scratch ("constant" of a landscape), else "cosine", which a short run needs to end
+            at a low rate.
+        warmup: linear warm-up in epochs, below 1 but with "constant".
         restart_decay: peak of each restart over the one before ("paper").
         weight_decay: AdamW's, on weights of linear, convolution and LSTM layers and on GRN.
         betas: AdamW's.
@@ -151,7 +166,7 @@ class Recipe(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     data: str
-    task: Literal["tracks", "classification"] = "tracks"
+    task: Literal["tracks", "classification", "landscape"] = "tracks"
     tracks: list[str] | None = None
     labels: LabelRecipe = LabelRecipe()
     class_weights: Literal["balanced"] | tuple[float, float] | None = None
@@ -174,8 +189,8 @@ class Recipe(BaseModel):
     learning_rate: float | None = Field(default=None, gt=0)
     head_stage: HeadStageRecipe = HeadStageRecipe()
     layer_decay: float = Field(default=1.0, gt=0, le=1)
-    schedule: Literal["paper", "cosine"] | None = None
-    warmup: float = Field(default=0.25, ge=0, lt=1)
+    schedule: Literal["paper", "cosine", "constant"] | None = None
+    warmup: float = Field(default=0.25, ge=0)
     restart_decay: float = Field(default=0.9, gt=0, le=1)
     weight_decay: float = Field(default=0.1, ge=0)
     betas: tuple[float, float] = (0.9, 0.95)
@@ -201,6 +216,8 @@ class Recipe(BaseModel):
         values = dict(values)
         mode = values.get("mode") or ("lora" if values.get("base") else "scratch")
         values["mode"] = mode
+        if str(values.get("preset", "")).startswith("claster"):
+            values.setdefault("task", "landscape")
         defaults = {
             "learning_rate": LEARNING_RATES.get(mode),
             "epochs": EPOCHS.get(mode),
@@ -208,6 +225,8 @@ class Recipe(BaseModel):
             "batch_norm": "frozen" if mode in ("lora", "head") else "train",
             **TASK_DEFAULTS.get(values.get("task", "tracks"), {}),
         }
+        if mode == "scratch" and values.get("task") == "landscape":
+            defaults |= LANDSCAPE_SCRATCH
         if values.get("task") == "classification" and isinstance(values.get("windows", {}), dict):
             values["windows"] = {"kind": "peaks+background", **values.get("windows", {})}
         for key, default in defaults.items():
@@ -220,7 +239,11 @@ class Recipe(BaseModel):
         metrics = TASK_METRICS[self.task]
         if self.metric not in metrics:
             raise ValueError(f"metric of task {self.task} must be one of {', '.join(metrics)}, got {self.metric!r}")
-        if self.task == "tracks" and (self.class_weights is not None or self.labels != LabelRecipe()):
+        if self.warmup >= 1 and self.schedule != "constant":
+            raise ValueError(f"warmup must be below 1 with schedule {self.schedule}, got {self.warmup}")
+        if self.task == "landscape" and (self.streaming or self.tracks is not None or self.max_jitter):
+            raise ValueError("task landscape has no streaming, tracks or max_jitter; leave them out")
+        if self.task != "classification" and (self.class_weights is not None or self.labels != LabelRecipe()):
             raise ValueError("labels and class_weights are for task classification; leave them out, or set the task")
         if self.task == "classification" and self.streaming:
             raise ValueError("streaming is for task tracks; a classifier reads a store or an export without it")
@@ -284,6 +307,8 @@ def load_recipe(path: str | Path | None = None, **flags: Any) -> Recipe:
             values[key] = {**values[key], **value}
         elif value is not None:
             values[key] = value
+    if is_landscape(str(values.get("data", ""))):
+        values.setdefault("task", "landscape")
     try:
         return Recipe.model_validate(values)
     except ValidationError as error:

@@ -19,6 +19,7 @@ from peft import PeftModel
 from transformers import set_seed
 
 from ..datasets_scripts.described import Described
+from ..datasets_scripts.landscape import LandscapeData
 from ..inference.cpu import device_name, pick_device, prepare_cpu
 from ..inference.figures import training_curve
 from ..inference.provenance import find_provenance, refuse_leak
@@ -28,12 +29,15 @@ from .arguments import training_arguments
 from .checkpoints import is_finished, read_state, remove_broken
 from .class_trainer import ClassTrainer
 from .data_source import choose_windows, open_data, training_dataset, window_dataset
+from .landscape_data import choose_rows, landscape_datasets
+from .landscape_trainer import LandscapeTrainer
 from .patience import Patience
 from .progress import METRIC_NAMES, ShowProgress, history_rows, quiet_transformers
 from .recipe import TASK_METRICS, Recipe, load_recipe
 from .record import run_provenance, write_provenance
 from .run_folder import CHECKPOINTS, check_run, clear_run, publish_run
 from .starting_classifier import set_label_rule, starting_classifier
+from .starting_landscape import starting_landscape
 from .starting_model import starting_model
 from .trainer import ChromTrainer
 from .two_stage import head_steps
@@ -85,7 +89,8 @@ def train(
         raise ValueError(
             f"--device {where}: training takes the first GPU it sees; use CUDA_VISIBLE_DEVICES={where.index}"
         )
-    store = open_data(recipe.data, recipe.tracks)
+    is_landscape = recipe.task == "landscape"
+    store: Any = LandscapeData.open(recipe.data) if is_landscape else open_data(recipe.data, recipe.tracks)
     if resume:
         _check_same(recipe, store, folder)
     parent = find_provenance(recipe.base) if recipe.base else None
@@ -95,13 +100,15 @@ def train(
 
     set_seed(recipe.seed)
     is_classifier = recipe.task == "classification"
-    model: Any = starting_classifier(recipe, store) if is_classifier else starting_model(recipe, store)
+    start = starting_classifier if is_classifier else starting_landscape if is_landscape else starting_model
+    model: Any = start(recipe, store)
     config: Any = model.config
     if (
         recipe.gradient_checkpointing
     ):  # on the model, since the Trainer's argument has another name in each transformers
         getattr(model, "activation_checkpointing_enable", model.gradient_checkpointing_enable)()
-    train_windows, valid_windows, report = choose_windows(recipe, store, config)
+    chosen = choose_rows(recipe, store) if is_landscape else choose_windows(recipe, store, config)
+    train_windows, valid_windows, report = chosen
     if is_classifier:
         set_label_rule(config, recipe, window_dataset(recipe, store, train_windows, config=config, train=False))
     model = attach(model, recipe.mode or "scratch", lora=recipe.lora, batch_norm=recipe.batch_norm or "train")
@@ -136,15 +143,22 @@ def train(
             say(f"resuming from {checkpoint.name}" if checkpoint else "resuming from the start: no checkpoint was made")
 
     shown = ShowProgress(show=progress and main, metric=metric)
-    trainer = (ClassTrainer if is_classifier else ChromTrainer)(
+    if is_landscape:
+        contacts = config.structure is not None
+        datasets: tuple[Any, Any] = landscape_datasets(recipe, store, train_windows, valid_windows, contacts=contacts)
+    else:
+        ranks = {"rank": args.process_index, "world_size": args.world_size}
+        datasets = (
+            training_dataset(recipe, store, train_windows, config=config, **ranks),
+            window_dataset(recipe, store, valid_windows, config=config, train=False),
+        )
+    trainer = (ClassTrainer if is_classifier else LandscapeTrainer if is_landscape else ChromTrainer)(
         model,
         args,
         recipe=recipe,
         steps_per_epoch=steps_per_epoch,
-        train_dataset=training_dataset(
-            recipe, store, train_windows, config=config, rank=args.process_index, world_size=args.world_size
-        ),
-        eval_dataset=window_dataset(recipe, store, valid_windows, config=config, train=False),
+        train_dataset=datasets[0],
+        eval_dataset=datasets[1],
         callbacks=[Patience(recipe.patience, after=head_steps(recipe, steps_per_epoch)), shown],
     )
     started = time.monotonic()
@@ -230,7 +244,8 @@ def _write_model(trainer: ChromTrainer, recipe: Recipe, config: Any, folder: Pat
         save_adapter(model, folder, base=recipe.base)
     else:
         model.save_pretrained(folder)
-        DnaFeatureExtractor(input_length=config.input_length).save_pretrained(folder)
+        if recipe.task != "landscape":  # which reads no sequence
+            DnaFeatureExtractor(input_length=config.input_length).save_pretrained(folder)
 
 
 def _tell(text: str) -> None:

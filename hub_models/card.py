@@ -15,6 +15,7 @@ from .metric_table import caveat, eval_results, header, sentence, table
 from .run_record import RunRecord, read_run
 
 TAGS = ["biology", "genomics", "dna", "atac-seq", "chromatin", "custom_code"]
+LANDSCAPE_TAGS = ["biology", "genomics", "chromatin", "transcription", "custom_code"]
 # Rows of "How it was trained", in this order; the whole recipe lies beside the card.
 _TRAINING = (
     "task mode preset base labels class_weights metric epochs max_steps batch_size learning_rate schedule warmup restart_decay weight_decay betas "
@@ -96,7 +97,7 @@ def _front_matter(record: RunRecord, publication: Publication, name: str) -> str
     data = ModelCardData(
         license=publication.license or None,
         library_name="transformers",
-        tags=[*TAGS, *(["lora", "peft"] if record.is_adapter else [])],
+        tags=[*(LANDSCAPE_TAGS if record.is_landscape else TAGS), *(["lora", "peft"] if record.is_adapter else [])],
         datasets=list(publication.datasets) or None,
         base_model=base or None,
         base_model_relation=("adapter" if record.is_adapter else "finetune") if base else None,
@@ -112,7 +113,6 @@ def _view(record: RunRecord, publication: Publication) -> dict[str, Any]:
     name = publication.repo_id.split("/")[-1] if publication.repo_id != "ORG/NAME" else record.path.resolve().name
     chain = list(record.provenance.chain()) if record.provenance else []
     base = base_model(record, publication)
-    tracks = ", ".join(record.tracks)
     metric = str(record.recipe.get("metric") or "pearson")
     metric_key = f"eval_{metric}"
     measured = [row for row in record.history if row.get(metric_key) is not None]
@@ -129,10 +129,12 @@ def _view(record: RunRecord, publication: Publication) -> dict[str, Any]:
         "base_link": f"[{base}](https://huggingface.co/{base})" if base else f"`{Path(record.base).name}`",
         "pinned": pinned_call(record, publication, model_tag(record)),
         "labels": record.tracks if is_classifier else (),
+        "landscape": _landscape(record),
+        "source": f"a landscape of {', '.join(config.input_tracks)}" if record.is_landscape else "DNA sequence alone",
         "label_rule": _label_rule(config),
         "metric_key": metric_key,
         "metric_name": f"mean {metric.upper()} over its tracks",
-        "tracks_text": f"open chromatin ({tracks})" if is_classifier else f"ATAC-seq signal ({tracks})",
+        "tracks_text": _predicted(record),
         "architecture": _architecture(config),
         "num_parameters": record.num_parameters(),
         "scale": "raw scale" if getattr(config, "target_transform", "") == "none" else "log1p (natural) scale",
@@ -158,8 +160,25 @@ def _view(record: RunRecord, publication: Publication) -> dict[str, Any]:
     }
 
 
+def _predicted(record: RunRecord) -> str:
+    """Say what the model predicts."""
+    kind = "open chromatin" if record.is_classifier else "transcription" if record.is_landscape else "ATAC-seq signal"
+    return f"{kind} ({', '.join(record.tracks)})"
+
+
+def _landscape(record: RunRecord) -> dict[str, Any] | None:
+    """Return what the template says of a landscape model's inputs; None of any other model."""
+    if not record.is_landscape:
+        return None
+    config: Any = record.config
+    return {"rows": len(config.input_tracks), "contacts": config.structure and config.structure["form"]}
+
+
 def _architecture(config: Any) -> str:
     """Say what the model is made of."""
+    if config.model_type == "chromhub-claster":
+        parts = ["landscape", *([f"{config.structure['form']} contact map"] if config.structure else [])]
+        return f"CLASTER with convolutions over {' and '.join(parts)}, {config.fusion_blocks} fusion blocks"
     if not hasattr(config, "stem"):
         return "ChromTransfer's residual convolutions and dense head"
     return f"{config.stem['type']} stem, {config.core['type']} core"

@@ -8,21 +8,26 @@ from huggingface_hub import EvalResult
 
 from ..inference.evaluate import POOLED, flatten_metrics
 from ..inference.evaluate_classes import MEAN, TASK, flatten_class_metrics
+from ..inference.evaluate_landscape import TASK as LANDSCAPE
+from ..inference.evaluate_landscape import flatten_landscape_metrics
 
 HEADER = ["track", "windows", "chromosomes", "bin", "Pearson, log1p", "Pearson, raw", "MSE, log1p", "bins compared"]
 CLASS_HEADER = ["track", "against", "windows", "of them open", "AUROC", "AUPRC"]
+LANDSCAPE_HEADER = ["track", "of", "by", "n", "Pearson, log2", "Pearson, raw", "Spearman", "R2, raw"]
+_LEVEL_NAMES = {"bins": "bins", "genes": "genes", "start_sites": "start sites"}
 _MAX_NAMED = 5  # leaks that a card names
 
 
 def header(metrics: dict[str, Any]) -> list[str]:
     """Return the titles of the columns of `table`."""
-    return CLASS_HEADER if metrics.get("task") == TASK else HEADER
+    return {TASK: CLASS_HEADER, LANDSCAPE: LANDSCAPE_HEADER}.get(metrics.get("task", ""), HEADER)
 
 
 def table(metrics: dict[str, Any]) -> list[list[str]]:
     """Return the cells below `header`: every bin size pooled, then the finest for each chromosome.
 
-    Of a classifier: each track against closed windows and against other types' peaks, and the means.
+    Of a landscape model: bins, genes and start sites, the model and beside it the linear one. Of a classifier: each
+    track against closed windows and against other types' peaks, and the means.
     """
     if metrics.get("task") == TASK:
         return [
@@ -33,6 +38,22 @@ def table(metrics: dict[str, Any]) -> list[list[str]]:
                 *(_shown(row[key]) for key in ("auroc", "auprc")),
             ]
             for row in flatten_class_metrics(metrics).to_dict("records")
+        ]
+    if metrics.get("task") == LANDSCAPE:
+        return [
+            [
+                track,
+                _LEVEL_NAMES[level],
+                predictor,
+                f"{scales['raw']['n']:,}",
+                *(
+                    "not defined" if scales[scale][key] is None else f"{scales[scale][key]:.4f}"
+                    for scale, key in (("log2p1", "pearson"), ("raw", "pearson"), ("raw", "spearman"), ("raw", "r2"))
+                ),
+            ]
+            for track, levels in metrics["results"].items()
+            for level, predictors in levels.items()
+            for predictor, scales in predictors.items()
         ]
     finest = _finest(metrics)
     groups: dict[tuple[Any, ...], dict[str, dict[str, Any]]] = {}
@@ -53,6 +74,8 @@ def sentence(metrics: dict[str, Any]) -> str:
     data = metrics["data"]
     genome = f" ({data['genome']})" if data["genome"] else ""
     strands = "the mean of both strands" if metrics["reverse_complement"] else "one strand"
+    if metrics.get("task") == LANDSCAPE:
+        strands = f"{metrics['windows']['genes']:,} genes"
     return (
         f"On the {metrics['part']} part of {data['name']}{genome}, data fingerprint `{data['fingerprint']}`, "
         f"{strands}: {', '.join(metrics['intervals'])}."
@@ -73,6 +96,16 @@ def eval_results(metrics: dict[str, Any]) -> list[EvalResult]:
             for key in ("auroc", "auprc")
             if not math.isnan(row[key])
         ]
+    if metrics.get("task") == LANDSCAPE:
+        return [
+            _eval_result(
+                metrics, kind, f"{name}, {row['track']}, {row['level'].replace('_', ' ')}, {row['scale']}", row[key]
+            )
+            for row in flatten_landscape_metrics(metrics).to_dict("records")
+            if row["predictor"] == "model"
+            for key, kind, name in (("pearson", "pearsonr", "Pearson r"), ("spearman", "spearmanr", "Spearman r"))
+            if not math.isnan(row[key]) and (key == "pearson" or row["scale"] == "raw")
+        ]
     return [
         _eval_result(
             metrics,
@@ -90,6 +123,16 @@ def headline(metrics: dict[str, Any]) -> dict[str, float]:
     if metrics.get("task") == TASK:
         where = f"{metrics['data']['name']} {metrics['part']}"
         return {f"{where} {name} AUROC": m["auroc"] for name, m in metrics[MEAN].items() if m["auroc"] is not None}
+    if metrics.get("task") == LANDSCAPE:
+        rows = flatten_landscape_metrics(metrics)
+        rows = rows.loc[(rows["predictor"] == "model") & (rows["scale"] == "log2p1") & rows["pearson"].notna()]
+        where = f"{metrics['data']['name']} {metrics['part']}"
+        return {
+            " ".join([where, row["level"].replace("_", " "), *([row["track"]] if len(metrics["results"]) > 1 else [])]): (
+                row["pearson"]
+            )
+            for row in rows.to_dict("records")
+        }
     finest, shown = _finest(metrics), {}
     for row in _rows(metrics):
         at_finest = row["bin_size"] == finest and row["scale"] == "log1p" and row["chrom"] == POOLED
@@ -115,10 +158,11 @@ def caveat(metrics: dict[str, Any]) -> str:
 
 def _eval_result(metrics: dict[str, Any], kind: str, name: str, value: float) -> EvalResult:
     """Return one number for the model-index."""
-    data, is_classes = metrics["data"], metrics.get("task") == TASK
+    data = metrics["data"]
+    named = {TASK: "DNA sequence to open chromatin", LANDSCAPE: "Chromatin landscape to transcription"}
     return EvalResult(
         task_type="other",
-        task_name="DNA sequence to open chromatin" if is_classes else "DNA sequence to chromatin signal",
+        task_name=named.get(metrics.get("task", ""), "DNA sequence to chromatin signal"),
         dataset_type=data["name"],
         dataset_name=f"{data['name']} ({data['genome']})" if data["genome"] else data["name"],
         dataset_split=metrics["part"],

@@ -19,6 +19,7 @@ from transformers import AutoModel, AutoModelForSequenceClassification
 
 from ..datasets_scripts.atomic import check_output, finished_folder
 from ..inference.load import load_any
+from ..modeling import ClasterForProfileRegression
 from .card import Publication, base_model, model_tag, pinned_call, render_card
 from .hub_access import check_repo_id, hub_errors
 from .licenses import check_license
@@ -54,7 +55,7 @@ class Pushed:
 def check_run(run: str | Path, *, allow_unevaluated: bool = False) -> RunRecord:
     """Check that a run folder is fit to be shared; nothing is sent.
 
-    It must load, predict finite numbers on a random sequence, hold safetensors and no pickle, and be evaluated.
+    It must load, predict finite numbers on a random input, hold safetensors and no pickle, and be evaluated.
 
     Args:
         run: the folder.
@@ -249,18 +250,22 @@ def _check_on_base(record: RunRecord, staged: Path) -> None:
 
 
 def _predict(model: Any) -> np.ndarray:
-    """Predict a random sequence; (1, T, N) in the scale of training, or a classifier's logits (1, num_labels).
+    """Predict a random sequence or landscape; (1, T, N) in the scale of training, or a classifier's logits (1, labels).
 
     Raises:
         ValueError: a number is not finite.
     """
-    codes = np.random.default_rng(0).integers(0, 4, (1, model.config.input_length), dtype=np.uint8)
+    rng = np.random.default_rng(0)
+    if isinstance(model, ClasterForProfileRegression):
+        inputs = [rng.random((1, *branch.shape), np.float32) for branch in model.config.branches]
+    else:
+        inputs = [rng.integers(0, 4, (1, model.config.input_length), dtype=np.uint8)]
     with torch.inference_mode():
-        output = model(torch.from_numpy(codes))
+        output = model(*map(torch.from_numpy, inputs))
         predictions = output.get("predictions", output.get("logits")).float().numpy()
     if not np.isfinite(predictions).all():
         bad = int(math.prod(predictions.shape) - np.isfinite(predictions).sum())
-        raise ValueError(f"the model predicts {bad:,} values that are not finite on a random sequence; do not share it")
+        raise ValueError(f"the model predicts {bad:,} values that are not finite on a random input; do not share it")
     return predictions
 
 

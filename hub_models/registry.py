@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from ..inference.load import Classifier, load_any, looks_like_path
-from ..modeling import AtacForTrackPrediction
+from ..modeling import AtacForTrackPrediction, ClasterForProfileRegression
 from .card import Publication, base_model
 from .metric_table import headline
 from .run_record import RunRecord, read_run
@@ -20,7 +20,7 @@ class RegisteredModel:
 
     Args:
         name: Hub id of a published model, else the folder's name.
-        architecture: stem and core, e.g. "convnext-dilated".
+        architecture: stem and core, e.g. "convnext-dilated"; "chromtransfer", "claster-landscape" or "claster-rotated".
         kind: "model" or "adapter".
         base: Hub id or folder name that it started from, "" from scratch.
         genome: assembly it was trained on.
@@ -69,7 +69,7 @@ def list_models(folder: str | Path = FOLDER) -> list[RegisteredModel]:
     return found
 
 
-def load(name: str | Path) -> AtacForTrackPrediction | Classifier:
+def load(name: str | Path) -> AtacForTrackPrediction | ClasterForProfileRegression | Classifier:
     """Load a model by the name it is registered under, or from a folder or the Hub; `chromhub.load`.
 
     Args:
@@ -93,13 +93,22 @@ def load(name: str | Path) -> AtacForTrackPrediction | Classifier:
     return load_any(name)
 
 
+def _architecture(config: Any) -> str:
+    """Return stem and core, or the name of a model that has none."""
+    if hasattr(config, "stem"):
+        return f"{config.stem['type']}-{config.core['type']}"
+    if config.model_type == "chromhub-claster":
+        return f"claster-{config.structure['form'] if config.structure else 'landscape'}"
+    return "chromtransfer"
+
+
 def _register(record: RunRecord) -> RegisteredModel:
     config: Any = record.config
     provenance = record.provenance
     base = base_model(record, Publication()) or record.base or (provenance.base_model if provenance else None) or ""
     return RegisteredModel(
         name=record.path.resolve().name,
-        architecture=f"{config.stem['type']}-{config.core['type']}" if hasattr(config, "stem") else "chromtransfer",
+        architecture=_architecture(config),
         kind="adapter" if record.is_adapter else "model",
         base=base if base.count("/") == 1 else Path(base).name,
         genome=(provenance.genome if provenance else "") or config.genome,

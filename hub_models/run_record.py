@@ -57,6 +57,11 @@ class RunRecord:
         """Whether it puts labels on windows, and does not predict tracks."""
         return (self.config.architectures or [""])[0].endswith("ForSequenceClassification")
 
+    @property
+    def is_landscape(self) -> bool:
+        """Whether it reads a landscape of chromatin, and no sequence."""
+        return self.config.model_type == "chromhub-claster"
+
     def model_files(self) -> list[Path]:
         """Return the files that the model is loaded from."""
         patterns = ADAPTER_FILES if self.is_adapter else MODEL_FILES

@@ -2,7 +2,7 @@
 
 import json
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import pandas as pd
@@ -10,14 +10,16 @@ import pandas as pd
 from ..datasets_scripts.atomic import check_output, finished_file, finished_folder
 from ..datasets_scripts.dataset import evaluation_windows
 from ..datasets_scripts.folds import Part
+from ..datasets_scripts.landscape import LandscapeData
 from ..datasets_scripts.store import GenomeStore
-from ..modeling import AtacForTrackPrediction
+from ..modeling import AtacForTrackPrediction, ClasterForProfileRegression
 from .class_predictions import label_names
 from .cpu import pick_device
 from .evaluate import check_fit, evaluate, flatten_metrics, predicted_and_true, rebin
 from .evaluate_classes import evaluate_classes, flatten_class_metrics, store_for
+from .evaluate_landscape import evaluate_landscape, flatten_landscape_metrics
 from .figures import class_dots, scatter, tracks, training_curve
-from .load import load_any, looks_like_path
+from .load import Classifier, load_any, looks_like_path
 from .provenance import find_leak, find_provenance, refuse_leak
 
 METRICS = "metrics.json"
@@ -34,7 +36,7 @@ def default_output(run: str | Path) -> Path:
 
 def evaluate_run(
     run: str | Path,
-    store: GenomeStore,
+    store: GenomeStore | LandscapeData,
     output: str | Path | None = None,
     *,
     allow_leak: bool = False,
@@ -45,21 +47,22 @@ def evaluate_run(
 ) -> dict[str, Any]:
     """Evaluate a run and write metrics.json, metrics.tsv and pictures.
 
-    Of a track model these are scatter.png and tracks.png, of a classifier classes.png, and training_curve.png. A store
-    with more tracks than the model has is seen by the model's alone.
+    Of a track model these are scatter.png and tracks.png, of a classifier classes.png, of a landscape model scatter.png
+    and tracks.png, and training_curve.png. A store with more tracks than the model has is seen by the model's alone.
 
     The curve is drawn where the run has a history.json. An evaluation on the test part of a local run also becomes
     RUN/metrics.json, which the model card reads.
 
     Args:
         run: folder or Hub id of a model.
-        store: the data.
+        store: the data; of a landscape model a landscape folder.
         output: folder to make; None for `default_output`.
         allow_leak: evaluate on what the model was trained or selected on.
         overwrite: replace an existing folder.
         device: as for `pick_device`.
         negative_ratio: closed windows per open one, for a classifier.
-        **options: of `evaluate` or `evaluate_classes`: part, bin_sizes, batch_size, average_rc, progress.
+        **options: of `evaluate`, `evaluate_classes` or `evaluate_landscape`: part, bin_sizes, batch_size, average_rc,
+            progress.
 
     Returns:
         What metrics.json holds: the dictionary of `evaluate` with `model`, `mode`, `seed` (of training) and `leak`:
@@ -82,12 +85,20 @@ def evaluate_run(
     if provenance is not None and not allow_leak:
         refuse_leak(provenance, store, part)
     model = load_any(run)
-    is_track_model = isinstance(model, AtacForTrackPrediction)
-    store = store_for(list(model.config.track_names or ()) if is_track_model else label_names(model), store)
-    if is_track_model:
-        check_fit(model.config, store)
+    if isinstance(model, ClasterForProfileRegression) != isinstance(store, LandscapeData):
+        raise ValueError(
+            f"{str(run)!r} holds a {type(model).__name__}, which {store.path} is not data for: a landscape model is "
+            "evaluated on what `chromhub data build-landscape` makes, any other on what `chromhub data build` makes"
+        )
+    if isinstance(store, GenomeStore):
+        store = store_for(_names(model), store)
+    if isinstance(model, AtacForTrackPrediction):
+        check_fit(model.config, cast(GenomeStore, store))
     elif options.pop("bin_sizes", None):
-        raise ValueError(f"--bin-size is for track models, and {str(run)!r} is a classifier: leave it out")
+        kind = "a landscape model" if isinstance(store, LandscapeData) else "a classifier"
+        raise ValueError(f"--bin-size is for track models, and {str(run)!r} is {kind}: leave it out")
+    if isinstance(store, LandscapeData) and options.pop("average_rc", False):
+        raise ValueError("--reverse-complement is for models that read sequence: leave it out of a landscape model's")
     model.to(pick_device(device))  # pyright: ignore[reportArgumentType] - transformers' stub of `to`
     found = {
         "model": str(run),
@@ -99,28 +110,43 @@ def evaluate_run(
             "overlaps": find_leak(provenance, store, part) if provenance else [],
         },
     }
-    if is_track_model:
-        metrics = {**found, **evaluate(model, store, **options)}
+    profiles = np.zeros(0)
+    if isinstance(model, ClasterForProfileRegression):
+        of_landscape, profiles = evaluate_landscape(model, cast(LandscapeData, store), **options)
+        metrics = {**found, **of_landscape}
+        rows = flatten_landscape_metrics(metrics)
+    elif isinstance(model, AtacForTrackPrediction):
+        metrics = {**found, **evaluate(model, cast(GenomeStore, store), **options)}
         rows = flatten_metrics(metrics)
     else:
-        metrics = {**found, **evaluate_classes(model, store, negative_ratio=negative_ratio, **options)}
+        of_classes = {"negative_ratio": negative_ratio, **options}
+        metrics = {**found, **evaluate_classes(model, cast(GenomeStore, store), **of_classes)}
         rows = flatten_class_metrics(metrics)
     text = json.dumps(metrics, indent=2, allow_nan=False) + "\n"
     with finished_folder(output, overwrite) as folder:
         (folder / METRICS).write_text(text)
         rows.to_csv(folder / "metrics.tsv", sep="\t", index=False, float_format="%.6g")
-        if is_track_model:
+        if isinstance(store, LandscapeData):
+            _draw_landscape(folder, store, part, profiles)
+        elif isinstance(model, AtacForTrackPrediction):
             _draw(folder, model, store, metrics, batch_size=options.get("batch_size", 64))
         else:
             class_dots(metrics, folder / "classes.png")
         history = Path(run).expanduser() / "history.json"
         if history.is_file() and (course := json.loads(history.read_text())):
-            metric = "pearson" if is_track_model else "auroc"
+            metric = "auroc" if metrics.get("task") == "classification" else "pearson"
             training_curve(course, folder / "training_curve.png", metric=metric)
     if part == "test" and looks_like_path(str(run)):
         with finished_file(Path(run).expanduser() / METRICS, overwrite=True) as partial:
             partial.write_text(text)
     return metrics
+
+
+def _names(model: AtacForTrackPrediction | ClasterForProfileRegression | Classifier) -> list[str]:
+    """Return the tracks or labels of a model."""
+    if isinstance(model, AtacForTrackPrediction | ClasterForProfileRegression):
+        return list(model.config.track_names or ())
+    return label_names(model)
 
 
 def _check_folder(output: str | Path, overwrite: bool) -> Path:
@@ -172,6 +198,28 @@ def _draw(
         track_names=store.track_names,
         unit=unit,
         peaks=store.peaks,
+    )
+
+
+def _draw_landscape(folder: Path, data: LandscapeData, part: Part, profiles: np.ndarray) -> None:
+    """Draw predicted (n, T, N) against true bins, and the profile around one of the strongest genes."""
+    rows = data.rows(part)
+    true, grid = np.asarray(data.targets[rows]), data.grid
+    counted = np.broadcast_to(np.asarray(data.mask[rows], bool)[:, None], true.shape)
+    unit = f"mean signal per {grid.bin_size} bp"
+    title = f"{part} part, {len(rows):,} genes"
+    scatter(profiles[counted], true[counted], folder / "scatter.png", title=title, unit=unit)
+    strongest = int(np.argsort(true.sum(axis=(1, 2)), kind="stable")[int(0.99 * (len(rows) - 1))])
+    gene = data.genes.iloc[int(rows[strongest])]
+    tracks(
+        profiles[strongest],
+        true[strongest],
+        folder / "tracks.png",
+        chrom=str(gene["chrom"]),
+        start=int(str(gene["tss"])) + grid.target_start,
+        bin_size=grid.bin_size,
+        track_names=data.track_names,
+        unit=unit,
     )
 
 

@@ -15,6 +15,7 @@ from ..modeling import (
     AtacForSequenceClassification,
     AtacForTrackPrediction,
     ChromTransferForSequenceClassification,
+    ClasterForProfileRegression,
 )
 
 Classifier = AtacForSequenceClassification | ChromTransferForSequenceClassification
@@ -39,13 +40,23 @@ def load_model(name: str | Path, *, revision: str | None = None) -> AtacForTrack
 def load_classifier(name: str | Path, *, revision: str | None = None) -> Classifier:
     """Load a classifier in evaluation mode; arguments and errors as of `load_any`."""
     model = load_any(name, revision=revision)
-    if isinstance(model, AtacForTrackPrediction):
+    if not isinstance(model, _CLASSIFIERS):
         raise ValueError(f"{str(name)!r} holds a {type(model).__name__}, not a classifier")
     return model
 
 
-def load_any(name: str | Path, *, revision: str | None = None) -> AtacForTrackPrediction | Classifier:
-    """Load a track model or a classifier in evaluation mode.
+def load_landscape_model(name: str | Path, *, revision: str | None = None) -> ClasterForProfileRegression:
+    """Load a landscape model in evaluation mode; arguments and errors as of `load_any`."""
+    model = load_any(name, revision=revision)
+    if not isinstance(model, ClasterForProfileRegression):
+        raise ValueError(f"{str(name)!r} holds a {type(model).__name__}, not a ClasterForProfileRegression")
+    return model
+
+
+def load_any(
+    name: str | Path, *, revision: str | None = None
+) -> AtacForTrackPrediction | ClasterForProfileRegression | Classifier:
+    """Load a track model, a landscape model or a classifier in evaluation mode.
 
     An adapter comes merged into its base, with its own tracks and genome.
 
@@ -86,7 +97,7 @@ def load_any(name: str | Path, *, revision: str | None = None) -> AtacForTrackPr
     finally:
         if shown:
             logging.enable_progress_bar()
-    if not isinstance(model, (AtacForTrackPrediction, *_CLASSIFIERS)):
+    if not isinstance(model, (AtacForTrackPrediction, ClasterForProfileRegression, *_CLASSIFIERS)):
         raise ValueError(f"{name!r} holds a {type(model).__name__}, not an AtacForTrackPrediction or a classifier")
     return model.eval()
 

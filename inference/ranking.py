@@ -1,4 +1,4 @@
-"""How well scores rank positives above negatives: AUROC and AUPRC, exact with ties, and their curves.
+"""How well scores rank: AUROC and AUPRC of positives above negatives, their curves, Spearman; exact with ties.
 
 Both depend only on the order of the scores, so any strictly rising function of them gives the same numbers.
 """
@@ -65,6 +65,34 @@ def roc_curve(scores: np.ndarray, labels: np.ndarray) -> tuple[np.ndarray, np.nd
     above, both = _steps(scores, labels)
     false, true = np.cumsum(both - above), np.cumsum(above)
     return np.append(0, false / max(1, false[-1])), np.append(0, true / max(1, true[-1]))
+
+
+def spearman(one: np.ndarray, other: np.ndarray) -> float:
+    """Return Spearman's rank correlation: Pearson's of mid-ranks.
+
+    Args:
+        one: (n,) of any real dtype.
+        other: (n,) likewise.
+
+    Returns:
+        A number in [-1, 1]; NaN where one side is constant.
+
+    Raises:
+        ValueError: the shapes differ, or a value is NaN.
+    """
+    first, second = (_mid_ranks(values, np.ones(np.shape(other), np.int64)) for values in (one, other))
+    if not len(first) or np.ptp(first) == 0 or np.ptp(second) == 0:
+        return math.nan
+    return float(np.corrcoef(first, second)[0, 1])
+
+
+def _mid_ranks(values: np.ndarray, ones: np.ndarray) -> np.ndarray:
+    """Return each value's rank from the highest down, equal values sharing the mean of theirs."""
+    _, counts = _steps(values, ones)
+    order = np.argsort(np.asarray(values), kind="stable")[::-1]
+    ranks = np.empty(len(order))
+    ranks[order] = np.repeat(np.cumsum(counts) - (counts - 1) / 2, counts)
+    return ranks
 
 
 def _steps(scores: np.ndarray, labels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

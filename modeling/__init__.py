@@ -8,10 +8,12 @@ from transformers import AutoConfig, AutoFeatureExtractor, AutoModel, AutoModelF
 
 from .configuration_atac import PRESETS, AtacConfig
 from .configuration_chromtransfer import CHROMTRANSFER_PRESETS, ChromTransferConfig
+from .configuration_claster import CLASTER_PRESETS, ClasterConfig
 from .feature_extraction_dna import DnaFeatureExtractor
 from .lora_targets import adapter_size, default_rank, head_modules, lora_layers
 from .modeling_atac import AtacForSequenceClassification, AtacForTrackPrediction, TrackOutput
 from .modeling_chromtransfer import ChromTransferForSequenceClassification, ChromTransferModel
+from .modeling_claster import ClasterForProfileRegression
 from .tensor_model import SummedModel, TensorModel, summed_model, tensor_model
 
 AutoConfig.register(AtacConfig.model_type, AtacConfig, exist_ok=True)
@@ -22,6 +24,8 @@ AutoConfig.register(ChromTransferConfig.model_type, ChromTransferConfig, exist_o
 AutoModel.register(ChromTransferConfig, ChromTransferModel, exist_ok=True)
 AutoModelForSequenceClassification.register(ChromTransferConfig, ChromTransferForSequenceClassification, exist_ok=True)
 AutoFeatureExtractor.register(ChromTransferConfig, DnaFeatureExtractor, exist_ok=True)
+AutoConfig.register(ClasterConfig.model_type, ClasterConfig, exist_ok=True)
+AutoModel.register(ClasterConfig, ClasterForProfileRegression, exist_ok=True)
 # With these, `save_pretrained` writes the code beside the weights.
 AtacConfig.register_for_auto_class()
 AtacForTrackPrediction.register_for_auto_class("AutoModel")
@@ -29,10 +33,13 @@ AtacForSequenceClassification.register_for_auto_class("AutoModelForSequenceClass
 ChromTransferConfig.register_for_auto_class()
 ChromTransferModel.register_for_auto_class("AutoModel")
 ChromTransferForSequenceClassification.register_for_auto_class("AutoModelForSequenceClassification")
+ClasterConfig.register_for_auto_class()
+ClasterForProfileRegression.register_for_auto_class("AutoModel")
 DnaFeatureExtractor.register_for_auto_class("AutoFeatureExtractor")
 
 __all__ = [
     "CHROMTRANSFER_PRESETS",
+    "CLASTER_PRESETS",
     "PRESETS",
     "AtacConfig",
     "AtacForSequenceClassification",
@@ -40,6 +47,8 @@ __all__ = [
     "ChromTransferConfig",
     "ChromTransferForSequenceClassification",
     "ChromTransferModel",
+    "ClasterConfig",
+    "ClasterForProfileRegression",
     "DnaFeatureExtractor",
     "SummedModel",
     "TensorModel",

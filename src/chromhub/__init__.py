@@ -5,16 +5,30 @@ Importing it registers the model classes, so that `transformers.AutoModel.from_p
 
 from pathlib import Path
 
-from .modeling import AtacConfig, AtacForTrackPrediction, DnaFeatureExtractor
+from .modeling import (
+    AtacConfig,
+    AtacForTrackPrediction,
+    ClasterConfig,
+    ClasterForProfileRegression,
+    DnaFeatureExtractor,
+)
 
 __version__ = "0.1.0"
 
 
-def load(name: str | Path) -> AtacForTrackPrediction:
+def load(name: str | Path) -> AtacForTrackPrediction | ClasterForProfileRegression:
     """Load a model by its name among `chromhub models`, from a folder or the Hub; see `hub_models.registry.load`."""
     from .hub_models.registry import load as load_by_name  # here: it imports peft, which few need
 
     return load_by_name(name)
 
 
-__all__ = ["AtacConfig", "AtacForTrackPrediction", "DnaFeatureExtractor", "__version__", "load"]
+__all__ = [
+    "AtacConfig",
+    "AtacForTrackPrediction",
+    "ClasterConfig",
+    "ClasterForProfileRegression",
+    "DnaFeatureExtractor",
+    "__version__",
+    "load",
+]

@@ -59,7 +59,10 @@ def test_numbers_as_yaml_reads_them(written):
             "data: d\npreset: p\nbatch_size: 0\n",
             r"recipe.yaml: 'batch_size' must be valid, got 0: Input should be greater",
         ),
-        ("data: d\npreset: p\nschedule: linear\n", r"'schedule' must be valid, got 'linear': .*'paper' or 'cosine'"),
+        (
+            "data: d\npreset: p\nschedule: linear\n",
+            r"'schedule' must be valid, got 'linear': .*'paper', 'cosine' or 'constant'",
+        ),
         ("data: d\n", "recipe.yaml: mode scratch needs a preset"),
         ("data: d\nmode: lora\n", "recipe.yaml: mode lora needs a base"),
         ("data: d\nbase: b\nmode: scratch\n", "mode scratch has no base, got base 'b'"),

@@ -2,7 +2,7 @@ import math
 
 import numpy as np
 import pytest
-from chromhub.inference.ranking import auroc, average_precision, roc_curve
+from chromhub.inference.ranking import auroc, average_precision, roc_curve, spearman
 
 
 @pytest.mark.parametrize(
@@ -58,3 +58,11 @@ def test_refusals():
         auroc(np.zeros(2), np.zeros(3))
     with pytest.raises(ValueError, match="must be numbers, got NaN in 1 of 2"):
         average_precision(np.array([np.nan, 1]), np.array([0, 1]))
+
+
+def test_rank_correlation():
+    assert spearman(np.array([1.0, 2, 3]), np.array([10.0, 1000, 100])) == pytest.approx(0.5)  # 1 - 6 * 2 / (3 * 8)
+    # ranks 1, 2.5, 2.5, 4 and 1, 2, 3, 4: covariance 4.5, variances 4.5 and 5
+    assert spearman(np.array([0, 5, 5, 9]), np.array([1, 2, 3, 4])) == pytest.approx(4.5 / np.sqrt(4.5 * 5))
+    assert math.isnan(spearman(np.ones(3), np.arange(3)))
+    assert math.isnan(spearman(np.zeros(0), np.zeros(0)))
