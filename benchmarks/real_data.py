@@ -91,7 +91,7 @@ def build_stores(job: dict, data: Path, work: Path) -> dict[str, GenomeStore]:
         if not folder.exists():
             paths = [
                 f"{argument.split('=')[0]}={data / argument.split('=')[1]}"
-                if "=" in argument
+                if "=" in argument and "/" in argument
                 else data / argument
                 if "/" in argument
                 else argument

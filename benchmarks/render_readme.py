@@ -15,6 +15,7 @@ from pathlib import Path
 ROOT = Path(__file__).parent.parent
 RESULTS = ROOT / "benchmarks" / "results"
 BIN_SIZES = ("4", "16", "128", "512")
+PEARSONS = ("pearson_log1p", "pearson_of_tissue_difference")
 
 
 def read(name: str) -> dict:
@@ -143,6 +144,47 @@ def store_build() -> str:
     return table(header, rows) if rows else ""
 
 
+def transfer_blood() -> str:
+    """Each way to learn one blood cell type, by how much of its data was used: the mean over types."""
+    result = read("transfer_blood")
+    rows = [
+        [
+            f"{point['mode']}, {100 * point['fraction']:g} %",
+            f"{point['windows']:,}",
+            f"{point['parameters_trained']:,}",
+            *(
+                f"{values['mean']:.3f} ({values['smallest']:.3f}-{values['largest']:.3f})"
+                for values in point["metrics"].values()
+            ),
+            f"{point['seconds']:.0f} s",
+        ]
+        for point in result.get("mean_over_types", [])
+    ]
+    for mode, longer in result.get("longer", {}).items():
+        values = [f"{value:.3f}" for value in longer["metrics"].values()]
+        rows.append([f"{mode}, 100 %, {longer['steps']} steps", "", "", *values, ""])
+    title = f"{result.get('steps')} steps, {result.get('seeds')} seeds, {len(result.get('types', {}))} types"
+    metrics = ["AUROC, other types", "AUPRC, other types", "AUROC, closed", "AUPRC, closed", "peak signal, Pearson"]
+    return table([title, "windows", "parameters trained", *metrics, "time"], rows) if rows else ""
+
+
+def transfer_worm() -> str:
+    """Neurons of the worm from the germline: signal, and the difference between the tissues."""
+    result = read("transfer_worm")
+    rows = [
+        [
+            name,
+            f"{run['windows']:,}",
+            f"{run['parameters_trained']:,}",
+            *(number(run[key][size]) for key in PEARSONS for size in ("16", "128")),
+        ]
+        for name, run in result.items()
+        if "windows" in run
+    ]
+    parts = [f"{title}, {size} bp" for title in ("signal", "tissue difference") for size in (16, 128)]
+    return table(["test Pearson, log1p", "windows", "parameters trained", *parts], rows) if rows else ""
+
+
 def span(values: list[float], form: str) -> str:
     """Return a range."""
     return " to ".join(form.format(value) for value in values)
@@ -217,6 +259,8 @@ TABLES = {
     "store-build": store_build,
     "architectures": architectures,
     "presets": presets,
+    "transfer-blood": transfer_blood,
+    "transfer-worm": transfer_worm,
     "tree": tree,
 }
 

@@ -37,7 +37,7 @@ def training_arguments(
     if first and num_steps <= first:
         raise ValueError(
             f"`max_steps` must leave some for the second stage, which starts after {first} steps, got {num_steps}; "
-            "raise it, or lower `head_stage.epochs`"
+            "raise it, or lower `head_stage.max_steps`"
         )
     eval_steps = min(recipe.eval_steps or steps_per_epoch, num_steps)
     args = TrainingArguments(

@@ -1,8 +1,10 @@
 """The small-data curve: how good each way of fine-tuning gets with how much data.
 
 A cell of the curve is one run: a mode, a share of the training windows, a seed. Every cell gets the same number of
-optimiser steps and stops early on the validation part, so a line of the figure differs from another in its mode
-alone. Smaller shares are subsets of larger ones of the same seed. Test data are read once a cell, at the end.
+optimiser steps (of mode "two-stage" at most half of them for the head alone) and stops early on the validation part,
+so a line of the figure differs from another in its mode alone. Smaller shares are subsets of larger ones of the same
+seed. Test data are read once a cell, at the end; a cell keeps its best number on validation windows too, `valid`,
+which is what a choice may be made by.
 """
 
 import json
@@ -177,7 +179,9 @@ def _architecture(base: str, preset: str | None) -> dict[str, Any]:
 
 def _recipe(cell: Cell, start: dict[str, Any], shared: dict[str, Any], file: str | Path | None) -> Recipe:
     """Return a cell's recipe: the file's fields, what all cells share, and the cell's own."""
-    own = {"mode": cell.mode, "seed": cell.seed, "windows": {"fraction": cell.fraction}}
+    own: dict[str, Any] = {"mode": cell.mode, "seed": cell.seed, "windows": {"fraction": cell.fraction}}
+    if cell.mode == "two-stage":  # of many windows the first stage's passes would take all steps
+        shared = _joined({"head_stage": {"max_steps": max(1, shared["max_steps"] // 2)}}, shared)
     return load_recipe(file, **start, **_joined(shared, own))
 
 
@@ -221,6 +225,7 @@ def _run_cell(
         "parameters_trained": trained["parameters_trained"],
         "peak_memory_gb": memory,
         "device": trained["device"],
+        "valid": trained[f"eval_{recipe.metric}"],
         "metrics": headline_metrics(metrics),
     }
     with finished_file(folder / "rows" / f"{cell.name}.json", overwrite=True) as partial:

@@ -30,11 +30,15 @@ def headline_metrics(metrics: dict[str, Any]) -> dict[str, float | None]:
 
     Returns:
         Of a track model "pearson_BINbp" of log1p signal over the whole part, the coarsest bins first. Of a classifier
-        "auroc_other_types", "auprc_other_types", "auroc_closed" and "auprc_closed"; see `evaluate_classes`.
+        "auroc_other_types", "auprc_other_types", "auroc_closed", "auprc_closed" and "peak_signal_pearson"; see
+        `evaluate_classes`.
     """
     if metrics.get("task") == "classification":
         sets = ("other_types", "closed")
-        return {f"{measure}_{name}": metrics["mean"][name][measure] for name in sets for measure in ("auroc", "auprc")}
+        ranked = {
+            f"{measure}_{name}": metrics["mean"][name][measure] for name in sets for measure in ("auroc", "auprc")
+        }
+        return ranked | {"peak_signal_pearson": _mean(list(metrics["peak_signal"].values()))}
     found: dict[str, list[float | None]] = {}
     for sets in metrics["results"].values():
         by_bin = sets["genome_wide"]["pooled"]

@@ -58,12 +58,14 @@ class HeadStageRecipe(BaseModel):
 
     Args:
         epochs: passes over the windows.
+        max_steps: at most so many optimiser steps, whatever `epochs` says.
         learning_rate: peak.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     epochs: int = Field(default=3, gt=0)
+    max_steps: int | None = Field(default=None, gt=0)
     learning_rate: float = Field(default=1e-3, gt=0)
 
 

@@ -18,7 +18,10 @@ from .schedule import cosine_factor
 
 def head_steps(recipe: Recipe, steps_per_epoch: int) -> int:
     """Return the optimiser steps that train the head alone; 0 in every other mode."""
-    return recipe.head_stage.epochs * steps_per_epoch if recipe.mode == "two-stage" else 0
+    if recipe.mode != "two-stage":
+        return 0
+    steps = recipe.head_stage.epochs * steps_per_epoch
+    return min(steps, recipe.head_stage.max_steps or steps)
 
 
 def staged_factor(

@@ -5,7 +5,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from ..inference.load import load_any, looks_like_path
+from ..inference.load import Classifier, load_any, looks_like_path
 from ..modeling import AtacForTrackPrediction, ClasterForProfileRegression
 from .card import Publication, base_model
 from .metric_table import headline
@@ -69,7 +69,7 @@ def list_models(folder: str | Path = FOLDER) -> list[RegisteredModel]:
     return found
 
 
-def load(name: str | Path) -> AtacForTrackPrediction | ClasterForProfileRegression:
+def load(name: str | Path) -> AtacForTrackPrediction | ClasterForProfileRegression | Classifier:
     """Load a model by the name it is registered under, or from a folder or the Hub; `chromhub.load`.
 
     Args:
@@ -84,20 +84,13 @@ def load(name: str | Path) -> AtacForTrackPrediction | ClasterForProfileRegressi
     """
     shipped = FOLDER / str(name)
     if "/" not in str(name) and (shipped / "config.json").is_file():
-        return _load(shipped)
+        return load_any(shipped)
     if "/" not in str(name) and not looks_like_path(str(name)):
         known = [model.name for model in list_models()]
         near = difflib.get_close_matches(str(name), known, n=1)
         hint = f"did you mean {near[0]!r}?" if near else f"use one of {', '.join(known)}, a folder, or ORG/NAME."
         raise ValueError(f"no model is registered as {str(name)!r}; {hint}")
-    return _load(name)
-
-
-def _load(name: str | Path) -> AtacForTrackPrediction | ClasterForProfileRegression:
-    model = load_any(name)
-    if not isinstance(model, AtacForTrackPrediction | ClasterForProfileRegression):
-        raise ValueError(f"{str(name)!r} holds a {type(model).__name__}, not a model of tracks")
-    return model
+    return load_any(name)
 
 
 def _architecture(config: Any) -> str:

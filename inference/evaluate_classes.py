@@ -12,6 +12,9 @@ from two kinds of others:
 
 AUROC is by ranks and AUPRC is average precision (ranking.py); with `positives` and `n` beside them, since a random
 order has an AUPRC of positives / n.
+
+Where tracks hold how strong a peak is, "peak_signal" says whether a stronger peak gets a higher score: the Pearson
+correlation of the logit with log1p of the mean signal of the central 200 bp, over the windows with a peak of any track.
 """
 
 import math
@@ -29,6 +32,7 @@ from ..datasets_scripts.window_labels import rule_of, window_labels
 from ..datasets_scripts.windows import NUM_GC_BINS, covered_bp, gc_bins
 from .class_predictions import class_logits, label_names
 from .load import Classifier
+from .peak_signal import window_peak_means
 from .predict import Progress
 from .provenance import library_versions, part_intervals
 from .ranking import auroc, average_precision
@@ -66,8 +70,9 @@ def evaluate_classes(
 
     Returns:
         What metrics.json holds: `task`, `part`, `data`, `intervals`, `reverse_complement`, `bf16`, `labels` (the rule),
-        `windows` (a report), `results` and `versions`. `results[track][set]` holds `n`, `positives`, `auroc` and
-        `auprc`, None where one kind of window is missing; `mean[set]` the means over tracks that have them.
+        `windows` (a report), `results`, `peak_signal` and `versions`. `results[track][set]` holds `n`, `positives`,
+        `auroc` and `auprc`, None where one kind of window is missing; `mean[set]` the means over tracks that have them;
+        `peak_signal[track]` a correlation, None where peaks of a track do not differ.
 
     Raises:
         ValueError: a store without peaks, of other tracks, or whose bins do not fit the label rule.
@@ -91,8 +96,14 @@ def evaluate_classes(
     labels, known = window_labels(store, windows, rule)
     has_peak = covered_bp(windows, store.peaks) > 0
     gc = gc_bins(store, windows)
+    logits = np.concatenate(scores)
     results = {
-        name: class_scores(np.concatenate(scores)[:, i], labels[:, i], known[:, i], has_peak, gc, negative_ratio, seed)
+        name: class_scores(logits[:, i], labels[:, i], known[:, i], has_peak, gc, negative_ratio, seed)
+        for i, name in enumerate(store.track_names)
+    }
+    signal = np.log1p(window_peak_means(store, windows))
+    correlations = {
+        name: _pearson(logits[has_peak & known[:, i], i], signal[has_peak & known[:, i], i])
         for i, name in enumerate(store.track_names)
     }
     return {
@@ -113,6 +124,7 @@ def evaluate_classes(
         "negative_ratio": negative_ratio,
         "windows": report,
         "results": results,
+        "peak_signal": correlations,
         MEAN: {name: _mean([result[name] for result in results.values()]) for name in SETS},
         "versions": library_versions(),
     }
@@ -199,6 +211,13 @@ def _mean(results: list[dict[str, Any]]) -> dict[str, Any]:
         values = [result[key] for result in results if result[key] is not None]
         found[key] = sum(values) / len(values) if values else None
     return found
+
+
+def _pearson(scores: np.ndarray, signal: np.ndarray) -> float | None:
+    """Correlate two (n,) arrays; None where one of them is constant."""
+    if not len(scores) or np.ptp(scores) == 0 or np.ptp(signal) == 0:
+        return None
+    return float(np.corrcoef(scores, signal)[0, 1])
 
 
 def _or_none(value: float) -> float | None:

@@ -103,7 +103,7 @@ def load_any(
 
 
 def name_outputs(model: Any, adapter: str, *, revision: str | None = None) -> None:
-    """Give a model the track names and genome that an adapter was trained with; its base's configuration has its own.
+    """Give a model the tracks (a classifier: labels) and genome of an adapter; its base's configuration has its own.
 
     Args:
         model: base with the adapter; its configuration is changed.
@@ -127,6 +127,14 @@ def name_outputs(model: Any, adapter: str, *, revision: str | None = None) -> No
         record = json.loads(Path(file).read_text(encoding="utf-8"))
     except ValueError as error:
         raise ValueError(f"{file} is not valid JSON ({error}); restore the file that training wrote") from None
-    if len(record.get("tracks", ())) == model.config.num_tracks:
-        model.config.track_names = list(record["tracks"])
-        model.config.genome = record.get("genome") or model.config.genome
+    tracks = list(record.get("tracks", ()))
+    if isinstance(model, _CLASSIFIERS):
+        if len(tracks) != model.config.num_labels:
+            return
+        model.config.id2label = dict(enumerate(tracks))
+        model.config.label2id = {name: i for i, name in enumerate(tracks)}
+    elif len(tracks) == model.config.num_tracks:
+        model.config.track_names = tracks
+    else:
+        return
+    model.config.genome = record.get("genome") or model.config.genome

@@ -1,11 +1,14 @@
 """The signal of a peak as one number: what a model of peaks or of sparse data can be asked for."""
 
 import numpy as np
+import pandas as pd
 
+from ..datasets_scripts.store import GenomeStore
 from ..datasets_scripts.window_labels import centre_bins
 
 NAME = "peak_signal"  # of the set of results
 WIDTH = 200  # bp
+_GATHER = 4096  # windows read together
 
 
 def peak_width(bin_size: int, target_length: int) -> int:
@@ -29,3 +32,13 @@ def peak_means(signal: np.ndarray, *, bin_size: int) -> np.ndarray:
     width = peak_width(bin_size, signal.shape[-1] * bin_size)
     centre = centre_bins(signal.shape[-1], width=width, bin_size=bin_size)
     return signal[..., centre].mean(-1, keepdims=True)
+
+
+def window_peak_means(store: GenomeStore, windows: pd.DataFrame) -> np.ndarray:
+    """Read `peak_means` of windows of one length, on the store's bins: (n, T) raw units."""
+    length = int(windows["end"].iloc[0] - windows["start"].iloc[0])
+    width = peak_width(store.bin_size, length)
+    first = centre_bins(length // store.bin_size, width=width, bin_size=store.bin_size).start * store.bin_size
+    starts = store.flat_starts(windows) + first
+    pieces = (starts[i : i + _GATHER] for i in range(0, len(starts), _GATHER))
+    return np.concatenate([store.gather(piece, width)[1].mean(-1) for piece in pieces])

@@ -8,6 +8,7 @@ Tried with peft 0.20 to 0.21.2 on every core: starts as nothing, reloads bit for
 | dilated convolution | LoRA | exact of `DilatedConv1d`; of an `nn.Conv1d`, PEFT loses the dilation |
 | LSTM, block-diagonal linear | LoRA of the weight, by `target_parameters` | exact; as modules PEFT knows neither |
 | depthwise convolution | trained whole, by `modules_to_save` | PEFT cannot merge groups; factors save nothing there |
+| same, where an adapter of least rank is below 5 % of the base only without them | frozen | it stays small |
 | smaller than its own LoRA: blocks of 4 x 4, one output | trained whole | less is not to be had |
 | head | trained whole, or LoRA if large | new tracks ask for it; one to all bins of a window is up to 10 % of a model |
 | norms, GRN; recurrent weights of an sLSTM | frozen | small; PEFT cannot wrap a parameter and layers beside it |
@@ -38,6 +39,16 @@ def lora_layers(model: nn.Module, *, r: int, alpha: float | None = None) -> dict
         r: rank, of a small layer at most half its smaller side.
         alpha: updates are scaled by alpha / r; None is 2 r.
     """
+    least = {
+        depthwise: _count(model, _layers(model, r=RANKS[-1], alpha=None, depthwise=depthwise), r=RANKS[-1])
+        for depthwise in (False, True)
+    }
+    frozen = least[False] < SHARE * _size(model) <= least[True]
+    return _layers(model, r=r, alpha=alpha, depthwise=not frozen)
+
+
+def _layers(model: nn.Module, *, r: int, alpha: float | None, depthwise: bool) -> dict[str, Any]:
+    """Return what `lora_layers` returns, with the depthwise convolutions trained or frozen."""
     heads = head_modules(model)
     head_size = sum(_size(model.get_submodule(name)) for name in heads)
     factored_head = head_size > _HEAD_SHARE * _size(model)
@@ -56,7 +67,7 @@ def lora_layers(model: nn.Module, *, r: int, alpha: float | None = None) -> dict
             else:
                 whole.append(name)
         elif isinstance(module, nn.Conv1d) and module.groups > 1:
-            whole.append(name)
+            whole += [name] if depthwise else []
         elif type(module) is nn.Linear or _is_exact_convolution(module):
             weight: Any = module.weight
             rank = _rank_that_pays(len(weight), weight[0].numel())
@@ -77,7 +88,10 @@ def lora_layers(model: nn.Module, *, r: int, alpha: float | None = None) -> dict
 
 def adapter_size(model: nn.Module, *, r: int) -> int:
     """Count the numbers of an adapter of rank `r`, made of `lora_layers`."""
-    layers = lora_layers(model, r=r)
+    return _count(model, lora_layers(model, r=r), r=r)
+
+
+def _count(model: nn.Module, layers: dict[str, Any], *, r: int) -> int:
     total = sum(_size(model.get_submodule(name)) for name in layers["modules_to_save"])
     for name in layers["target_modules"]:
         weight: Any = model.get_submodule(name).weight

@@ -133,6 +133,15 @@ def test_an_adapter_of_a_classifier(data, classifier, tmp_path):
     assert not torch.equal(adapted.classifier.weight, base.classifier.weight)
 
 
+def test_an_adapter_of_a_classifier_brings_its_own_label(data, tmp_path):
+    one = recipe(data, tracks=["t0"], max_steps=1)
+    run(one, tmp_path / "base")
+    other = recipe(data, base=str(tmp_path / "base"), mode="lora", tracks=["t1"], max_steps=1)
+    run(other, tmp_path / "lora", allow_leak=True)
+    adapted = load_any(tmp_path / "lora")
+    assert (adapted.config.id2label, adapted.config.label2id) == ({0: "t1"}, {"t1": 0})
+
+
 @pytest.mark.parametrize(
     ("fields", "sentence"),
     [

@@ -115,10 +115,12 @@ def test_headline_metrics_are_means_over_tracks() -> None:
 
 def test_headline_metrics_of_a_classifier_start_with_the_harder_question() -> None:
     mean = {"closed": {"auroc": 0.9, "auprc": 0.8}, "other_types": {"auroc": 0.7, "auprc": None}}
-    found = headline_metrics({"task": "classification", "results": {}, "mean": mean})
+    signal = {"B": 0.2, "T": 0.6}
+    found = headline_metrics({"task": "classification", "results": {}, "mean": mean, "peak_signal": signal})
     assert list(found.items()) == [
         ("auroc_other_types", 0.7),
         ("auprc_other_types", None),
         ("auroc_closed", 0.9),
         ("auprc_closed", 0.8),
+        ("peak_signal_pearson", pytest.approx(0.4)),
     ]

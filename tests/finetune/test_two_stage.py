@@ -3,7 +3,7 @@
 import pytest
 import torch
 from chromhub.finetune.arguments import training_arguments
-from chromhub.finetune.recipe import Recipe
+from chromhub.finetune.recipe import HeadStageRecipe, Recipe
 from chromhub.finetune.two_stage import HeadFirst, head_steps, staged_factor
 from transformers import TrainerControl, TrainerState
 
@@ -14,6 +14,8 @@ RECIPE = Recipe(
 
 def test_the_first_stage_has_a_rate_of_its_own():
     assert head_steps(RECIPE, 10) == 20
+    capped = RECIPE.model_copy(update={"head_stage": HeadStageRecipe(epochs=2, max_steps=7)})
+    assert [head_steps(capped, steps) for steps in (10, 3)] == [7, 6]
     assert head_steps(Recipe(data="d", base="b", mode="full"), 10) == 0
     factor = staged_factor(RECIPE, lambda step: 0.5 + step, steps_per_epoch=10, warmup=0.0)
     assert factor(0) == pytest.approx(10)  # 1e-3 is ten times 1e-4

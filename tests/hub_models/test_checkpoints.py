@@ -4,13 +4,13 @@ import json
 from pathlib import Path
 
 import chromhub.hub_models
+import chromhub.modeling
 import pytest
 import torch
 from chromhub.hub_models.publish import check_card, check_run
 from chromhub.hub_models.registry import list_models
-from chromhub.inference.load import load_model
 from chromhub.modeling import AtacForTrackPrediction
-from transformers import AutoModel
+from transformers import AutoModel, AutoModelForSequenceClassification
 
 FOLDER = Path(chromhub.hub_models.__file__).parent
 CHECKPOINTS = [Path(model.path) for model in list_models() if model.path]
@@ -28,11 +28,23 @@ def test_is_fit_to_be_pushed(folder):
 
 @pytest.mark.parametrize("folder", CHECKPOINTS, ids=lambda folder: folder.name)
 def test_loads_by_path(folder):
-    model = AutoModel.from_pretrained(folder).eval()
-    assert type(model) is AtacForTrackPrediction
-    codes = torch.randint(0, 4, (1, 2048), dtype=torch.uint8)
+    known = chromhub.load(folder.name)
+    is_tracks = isinstance(known, AtacForTrackPrediction)
+    model = (AutoModel if is_tracks else AutoModelForSequenceClassification).from_pretrained(folder).eval()
+    assert type(model) is type(known)
+    codes = torch.randint(0, 4, (1, model.config.input_length), dtype=torch.uint8)
+    output = "predictions" if is_tracks else "logits"
     with torch.no_grad():
-        assert torch.allclose(model(codes).predictions, load_model(folder)(codes).predictions, atol=1e-6)
+        assert torch.allclose(model(codes)[output], known(codes)[output], atol=1e-6)
+
+
+@pytest.mark.parametrize("folder", CHECKPOINTS, ids=lambda folder: folder.name)
+def test_carries_todays_code(folder):
+    modeling = Path(chromhub.modeling.__file__).parent
+    for file in folder.glob("*.py"):
+        assert file.read_bytes() == (modeling / file.name).read_bytes(), (
+            f"save the model again: {file.name} has changed"
+        )
 
 
 def test_the_yeast_checkpoint_is_the_run_in_the_results():

@@ -20,7 +20,7 @@ from chromhub.inference.evaluate_classes import (
     store_for,
 )
 from chromhub.inference.evaluation_folder import evaluate_run
-from chromhub.inference.peak_signal import peak_means, peak_width
+from chromhub.inference.peak_signal import peak_means, peak_width, window_peak_means
 from chromhub.modeling import AtacConfig, AtacForSequenceClassification, DnaFeatureExtractor
 
 LENGTH = 256
@@ -94,6 +94,8 @@ def test_the_whole_evaluation(store, model, tmp_path):
     assert metrics["intervals"] == ["one:20000-60000"]
     again = evaluate_classes(model, store, batch_size=64)
     assert again["results"] == metrics["results"]
+    assert again["peak_signal"] == pytest.approx(metrics["peak_signal"])
+    assert all(-1 <= value <= 1 for value in metrics["peak_signal"].values())
     table = flatten_class_metrics(metrics)
     assert list(table["track"]) == ["B", "B", "T", "T", "mean", "mean"]
     assert table["auroc"][4] == pytest.approx((table["auroc"][0] + table["auroc"][2]) / 2)
@@ -140,6 +142,12 @@ def test_both_strands(model):
         list(class_logits(model, [turned], average_rc=True)),
     )
     np.testing.assert_allclose(one, other[0], rtol=1e-5, atol=1e-6)
+
+
+def test_windows_give_the_mean_of_their_central_200_bp(store):
+    windows = pd.DataFrame({"chrom": "one", "start": [1100 - 128, 1100 - 28, 1300], "end": [1228, 1328, 1556]})
+    # B's first peak is 1,000-1,200: the central 200 bp of the windows are it, its right half, and none of it
+    np.testing.assert_array_equal(window_peak_means(store, windows)[:, 0], [1, 0.5, 0])
 
 
 def test_peak_means_by_hand():

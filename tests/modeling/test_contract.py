@@ -10,6 +10,7 @@ import torch
 from chromhub.modeling import (
     PRESETS,
     AtacConfig,
+    AtacForSequenceClassification,
     AtacForTrackPrediction,
     adapter_size,
     default_rank,
@@ -209,6 +210,14 @@ def test_rank_of_a_small_layer():
     # 4 heads of 128 / 4 channels
     layers = lora_layers(random_model("convnext-xlstm"), r=8)
     assert "core.stack.blocks.1.cell_gate.weight" in layers["target_parameters"]
+
+
+def test_a_small_model_keeps_its_depthwise_convolutions_where_that_keeps_its_adapter_small():
+    model = AtacForSequenceClassification(
+        AtacConfig.from_preset("convnext-cnn-tiny", input_length=640, target_length=640, bin_size=64)
+    )
+    assert not any("layer.conv" in name for name in lora_layers(model, r=2)["modules_to_save"])
+    assert adapter_size(model, r=2) < 0.05 * sum(parameter.numel() for parameter in model.parameters())
 
 
 class Windows(torch.utils.data.Dataset):
