@@ -23,7 +23,7 @@ from ..datasets_scripts.store import GenomeStore
 from ..modeling import AtacForTrackPrediction
 from .spool import Spool
 
-_COMPLEMENT = np.array([3, 2, 1, 0, N_CODE], np.uint8)
+COMPLEMENT = np.array([3, 2, 1, 0, N_CODE], np.uint8)
 
 Progress = Callable[[int, int], None]
 """Called with the number of windows done and of all windows; first with 0, once everything has been checked."""
@@ -59,7 +59,7 @@ def predict_batches(
     for codes in batches:
         predictions = _predict(model, codes)
         if average_rc:
-            predictions = (predictions + _predict(model, _COMPLEMENT[codes[:, ::-1]])[..., ::-1]) / 2
+            predictions = (predictions + _predict(model, COMPLEMENT[codes[:, ::-1]])[..., ::-1]) / 2
         if not np.isfinite(predictions).all():
             raise ValueError("the model predicted values that are not finite; its weights are damaged, train it again")
         yield predictions

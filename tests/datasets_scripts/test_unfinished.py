@@ -3,10 +3,14 @@ from chromhub.datasets_scripts.unfinished import unfinished_parts
 
 
 def interrupted(path, settings, *names):
-    with pytest.raises(KeyboardInterrupt), unfinished_parts(path, settings) as folder:
-        for name in names:
-            (folder / name).write_text(name)
-        raise KeyboardInterrupt
+    def run():
+        with unfinished_parts(path, settings) as folder:
+            for name in names:
+                (folder / name).write_text(name)
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        run()
 
 
 def test_parts_are_kept_after_an_interruption_and_gone_in_the_end(tmp_path):
