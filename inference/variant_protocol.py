@@ -3,8 +3,8 @@
 A heterozygous SNV is informative where reads of open chromatin (ATAC) carry the alleles in another ratio than reads of
 the genome (WGS) do. The paper keeps SNVs whose WGS allele fraction lies in [0.4, 0.6], whose two-sided Fisher exact
 test on (REF, ALT) x (WGS, ATAC) has P < 0.01, and whose odds ratio lies outside [0.67, 1.33]. (Its Methods say inside,
-its Results outside; only outside makes sense.) Then the direction of the predicted change is compared with that observed,
-and its size with the log odds ratio.
+its Results outside; only outside makes sense.) Then the direction of the predicted change is compared with that
+observed, and its size with the log odds ratio.
 """
 
 import math
