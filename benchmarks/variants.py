@@ -7,9 +7,9 @@ The reference has no scores but predictions of both alleles; its way is two full
 and the fold change of its notebook. Ours is `VariantScorer` with the default settings, from the variants' text to all
 scores, on one strand, in float32. Both have the same weights; first the fold changes are shown equal. Then they are
 timed in processes of their own, in turn, round by round: the reference as shipped, the reference with the allocator
-setting of our commands, and ours. What is timed is processor time, so that other work on the machine matters less; it is
-a rate of the machine where one thread computes, which is the default here. A ratio is variants a second, ours over the reference's, of the same round; the
-median over rounds is printed with its range.
+setting of our commands, and ours. What is timed is processor time with one thread, so that other work on the machine
+matters less. A ratio is variants a second, ours over the reference's, of the same round; the median over rounds is
+printed with its range.
 
 `--memory` runs `chromhub score` on VCFs of 1,000 and of 100,000 variants with a very small model and compares the
 largest resident memory.

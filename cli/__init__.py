@@ -14,6 +14,7 @@ from . import evaluate as _evaluate  # noqa: F401
 from . import info as _info  # noqa: F401
 from . import predict as _predict  # noqa: F401
 from . import push as _push  # noqa: F401
+from . import robustness as _robustness  # noqa: F401
 from . import score as _score  # noqa: F401
 from . import train as _train  # noqa: F401
 from .console import app

@@ -10,12 +10,14 @@ from .console import command, out, print_json, progress, say
 
 @command()
 def predict(
-    run: Annotated[str, typer.Argument(help="Run folder, or Hub id of a model.")],
+    run: Annotated[
+        list[str], typer.Argument(help="Run folder, or Hub id of a model; of several, predictions are averaged.")
+    ],
     output: Annotated[
         Path, typer.Option("--output", "-o", help="bigWig to write; of several tracks, NAME.TRACK.bw for each.")
     ],
     data: Annotated[Path | None, typer.Option(help="Folder that `chromhub data build` made.")] = None,
-    fasta: Annotated[Path | None, typer.Option(help="Genome: FASTA, plain, gzip or bgzip.")] = None,
+    fasta: Annotated[Path | None, typer.Option(help="Genome, or any sequences: FASTA, plain, gzip or bgzip.")] = None,
     chrom: Annotated[list[str] | None, typer.Option(help="Whole chromosome; repeatable.")] = None,
     regions: Annotated[Path | None, typer.Option(help="BED of the regions to predict.")] = None,
     everything: Annotated[bool, typer.Option("--all", help="The whole genome.")] = False,
@@ -29,7 +31,11 @@ def predict(
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace existing files.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print what was written as JSON.")] = False,
 ) -> None:
-    """Predict whole chromosomes or regions into a bigWig, in the units of the data the model was trained on."""
+    """Predict whole chromosomes or regions into a bigWig, in the units of the data the model was trained on.
+
+    A run that was interrupted goes on where it was when it is started again. `accelerate launch -m chromhub predict
+    ...` divides it over processes.
+    """
     from ..datasets_scripts.bed import read_intervals
     from ..datasets_scripts.fasta import Fasta
     from ..datasets_scripts.store import GenomeStore
@@ -41,6 +47,7 @@ def predict(
     )  # here, so that --help need not load torch
     from ..inference.load import load_model
     from ..inference.predict import predict_to_bigwig, whole_chroms
+    from ..inference.ranks import find_ranks
 
     prepare_cpu(threads)
     if data is not None and fasta is None:
@@ -51,20 +58,26 @@ def predict(
         raise ValueError("give --data or --fasta, one of the two: where the sequence comes from")
     if (bool(chrom), regions is not None, everything).count(True) != 1:
         raise ValueError("give --chrom, --regions or --all, one of the three: what to predict")
+    ranks, device = find_ranks(device)
     where = pick_device(device)
-    model = load_model(run)
-    model.to(where)  # pyright: ignore[reportArgumentType] - transformers' stub of `to`
+    models = [load_model(name) for name in run]
+    for model in models:
+        model.to(where)  # pyright: ignore[reportArgumentType] - transformers' stub of `to`
     wanted = whole_chroms(source.chrom_sizes, chrom) if chrom else read_intervals(regions) if regions else None
     with computing(where, bf16=bf16), progress() as bar:
         task = bar.add_task("windows", total=None)
 
         def on_progress(done: int, total: int) -> None:
-            if done == 0:  # everything has been checked
-                say(f"predicting with {run} on {device_name(where)}{', bf16' if bf16 else ''}: {total:,} windows")
-            bar.update(task, completed=done, total=total)
+            if done == 0 and ranks.leads:  # everything has been checked
+                of = f" ({ranks.size} processes)" if ranks.size > 1 else ""
+                say(
+                    f"predicting with {', '.join(run)} on {device_name(where)}{of}{', bf16' if bf16 else ''}: "
+                    f"{total:,} windows"
+                )
+            bar.update(task, completed=done, total=total, visible=ranks.leads)
 
         written = predict_to_bigwig(
-            model,
+            models,
             source,
             output,
             regions=wanted,
@@ -72,11 +85,14 @@ def predict(
             average_rc=reverse_complement,
             overwrite=overwrite,
             progress=on_progress,
+            ranks=ranks,
         )
+    if not ranks.leads:
+        return
     paths = [str(path) for path in written.paths]
     if as_json:
         print_json({"paths": paths, "chroms": list(written.chroms), "num_bins": written.num_bins})
         return
-    say(f"{written.num_bins:,} bins of {model.config.bin_size} bp on {len(written.chroms)} chromosomes")
+    say(f"{written.num_bins:,} bins of {models[0].config.bin_size} bp on {len(written.chroms)} chromosomes")
     for path in paths:
         out.print(path, markup=False, soft_wrap=True)

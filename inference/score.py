@@ -19,6 +19,7 @@ from ..datasets_scripts.store import GenomeStore
 from ..datasets_scripts.unfinished import PART, unfinished_parts
 from ..datasets_scripts.variants import Variant, is_vcf, variants_of
 from ..modeling import AtacForTrackPrediction
+from .averaging import Models, as_models
 from .fingerprints import file_fingerprint, model_fingerprint, source_fingerprint
 from .predict import Progress
 from .ranks import ALONE, Ranks
@@ -46,7 +47,7 @@ class Scored:
 
 
 def score_file(
-    models: Sequence[AtacForTrackPrediction],
+    models: Models,
     source: GenomeStore | Fasta,
     given: list[str] | Path,
     output: str | Path,
@@ -76,7 +77,7 @@ def score_file(
         FileExistsError: `output` exists and `overwrite` is not given.
         ValueError: no variant, a broken line, no chromosome in common, or an output that does not go with the input.
     """
-    output = check_output(output, overwrite)
+    models, output = as_models(models), check_output(output, overwrite)
     source_vcf = _check_output(given, output)
     variants = variants_of(given)
     sample = Sample(settings.num_null, np.random.default_rng([settings.seed, 0]))

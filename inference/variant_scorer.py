@@ -13,9 +13,8 @@ import pandas as pd
 import torch
 
 from ..datasets_scripts.variants import Variant
-from ..modeling import AtacForTrackPrediction
 from ..modeling.nearly_equal_windows import predict_groups
-from .averaging import check_alike
+from .averaging import Models, as_models
 from .predict import COMPLEMENT
 from .variant_null import matched_variants, p_values, peak_variants, quantiles
 from .variant_scores import DESCRIPTIONS, SCORES, AllelePair, score_pairs
@@ -62,8 +61,8 @@ class VariantScorer:
         ValueError: models that do not go together, or settings that do not fit them.
     """
 
-    def __init__(self, models: Sequence[AtacForTrackPrediction], genome: GenomeBases, settings: ScoreSettings) -> None:
-        check_alike(models)
+    def __init__(self, models: Models, genome: GenomeBases, settings: ScoreSettings) -> None:
+        models = as_models(models)
         self.models, self.genome, self.settings = models, genome, settings
         self.grid = AlleleGrid(models[0].config, settings.window, settings.shifts)
         self.null: dict[str, np.ndarray] = {}  # (T, K), sorted sizes
