@@ -8,12 +8,12 @@ of 64 in random order:
   and log1p; ours does the same to the same windows;
 * GenVarLoader (importable as `genvarloader`), model-ready: one-hot and bins made from its bytes and bases.
 
-First values are shown equal; then ours and theirs are timed in turn, on one thread and in CPU seconds, which a busy
-machine changes less than the clock. "codes" are our batches as they leave the loader,
-1 byte a base; "one-hot" is float32 (B, 4, L), as the model reads it. Ratios are ours / theirs, the median over rounds
-with its range. A peer that is not installed is left out, in a sentence.
+First values are shown equal; then, in each round, all are timed in turn on one thread: in processor time, which a busy
+machine changes less, and by the clock. "codes" are our batches as they leave the loader, 1 byte a base; "one-hot" is
+float32 (B, 4, L), as the model reads it. Ratios are ours / theirs, the median over rounds with its range. A peer that
+is not installed is left out, in a sentence. Last comes the rate of streams (streaming.py), on two cores.
 
-    python benchmarks/data.py [--megabases 20] [--rounds 7] [--json]
+    python benchmarks/data.py [--megabases 20] [--rounds 7] [--output FILE] [--json]
 """
 
 import argparse
@@ -40,6 +40,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+import streaming
 import torch
 from chromhub.datasets_scripts.dataset import WindowDataset
 from chromhub.datasets_scripts.loader import WindowBatches, WindowLoader
@@ -60,33 +61,41 @@ def endless(start: Callable[[], Any]) -> Iteration:
     return lambda: itertools.chain.from_iterable(start() for _ in itertools.count())
 
 
-def windows_per_second(batches: Iterator[Any]) -> float:
-    """Draw batches for a while, in CPU time; an iterator in use goes on, so that no start is timed."""
+def windows_per_second(batches: Iterator[Any]) -> tuple[float, float]:
+    """Draw batches for a while; return the rate in CPU time and by the clock.
+
+    An iterator in use goes on, so that no start is timed.
+    """
     next(batches)
-    number, start = 0, time.process_time()
+    number, start, clock = 0, time.process_time(), time.perf_counter()
     while (seconds := time.process_time() - start) < SECONDS:
         next(batches)
         number += BATCH
-    return number / seconds
+    return number / seconds, number / (time.perf_counter() - clock)
 
 
-def compare(pairs: dict[str, tuple[Iteration, Iteration]], *, rounds: int) -> dict[str, Any]:
-    """Time ours and theirs in turn; return rates, the median ratio and its range."""
-    running = {name: (ours(), theirs()) for name, (ours, theirs) in pairs.items()}
-    rates: dict[str, list[tuple[float, float]]] = {name: [] for name in pairs}
-    for _ in range(rounds):
-        for name, (ours, theirs) in running.items():
-            mine = windows_per_second(ours)
-            rates[name].append((mine, windows_per_second(theirs)))
-    return {
-        name: {
-            "store_windows_per_second": round(statistics.median(a for a, _ in rows)),
-            "peer_windows_per_second": round(statistics.median(b for _, b in rows)),
-            "ratio": round(statistics.median(a / b for a, b in rows), 1),
-            "ratio_range": [round(min(a / b for a, b in rows), 1), round(max(a / b for a, b in rows), 1)],
-        }
-        for name, rows in rates.items()
+def compare(pairs: dict[str, dict[str, tuple[Iteration, Iteration]]], *, rounds: int) -> dict[str, Any]:
+    """Time ours and theirs in turn, all of them in every round; return rates, the median ratios and their ranges."""
+    running = {
+        (peer, name): (ours(), theirs()) for peer, rows in pairs.items() for name, (ours, theirs) in rows.items()
     }
+    rates: dict[tuple[str, str], list[tuple[Any, Any]]] = {key: [] for key in running}
+    for _ in range(rounds):
+        for key, (ours, theirs) in running.items():
+            mine = windows_per_second(ours)
+            rates[key].append((mine, windows_per_second(theirs)))
+    results: dict[str, Any] = {peer: {} for peer in pairs}
+    for (peer, name), rows in rates.items():
+        ratio, wall = ([a[i] / b[i] for a, b in rows] for i in range(2))
+        results[peer][name] = {
+            "store_windows_per_second": round(statistics.median(a[0] for a, _ in rows)),
+            "peer_windows_per_second": round(statistics.median(b[0] for _, b in rows)),
+            "ratio": round(statistics.median(ratio), 1),
+            "ratio_range": [round(min(ratio), 1), round(max(ratio), 1)],
+            "ratio_by_the_clock": round(statistics.median(wall), 1),
+            "ratio_by_the_clock_range": [round(min(wall), 1), round(max(wall), 1)],
+        }
+    return results
 
 
 def must_equal(ours: np.ndarray, theirs: np.ndarray, *, tolerance: float = 0.0) -> None:
@@ -204,42 +213,44 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--megabases", type=float, default=20)
     parser.add_argument("--rounds", type=int, default=7)
+    parser.add_argument("--output", type=Path, default=RESULTS)
     parser.add_argument("--json", action="store_true")
     arguments = parser.parse_args()
     if arguments.rounds < 5:
         parser.error(f"--rounds must be at least 5, got {arguments.rounds}")
     torch.set_num_threads(1)
     rng = np.random.default_rng(0)
-    peers: dict[str, Any] = {}
+    pairs: dict[str, Any] = {}
     left_out: list[str] = []
     with tempfile.TemporaryDirectory() as temporary:
         folder = Path(temporary)
         fasta, bigwig = write_inputs(folder, arguments.megabases, rng)
         store, _ = make_store(folder, fasta, bigwig)
         windows = random_windows(store, 200 * BATCH, rng)
-        peers["pyfaidx + pyBigWig"] = compare(against_files(store, fasta, bigwig, windows), rounds=arguments.rounds)
+        pairs["pyfaidx + pyBigWig"] = against_files(store, fasta, bigwig, windows)
         if importlib.util.find_spec("asap"):
-            peers["atac-asap loader"] = compare(
-                against_reference(store, fasta, bigwig, folder), rounds=arguments.rounds
-            )
+            pairs["atac-asap loader"] = against_reference(store, fasta, bigwig, folder)
         else:
             left_out.append("atac-asap is not installed, so its loader was not timed: pip install --no-deps atac-asap")
         if importlib.util.find_spec("genvarloader"):
-            pairs = against_genvarloader(store, fasta, bigwig, windows, folder)
-            peers["GenVarLoader"] = compare(pairs, rounds=arguments.rounds)
+            pairs["GenVarLoader"] = against_genvarloader(store, fasta, bigwig, windows, folder)
         else:
             left_out.append("GenVarLoader is not installed, so it was not timed: pip install genvarloader")
-
+        sys.stderr.write("".join(f"equal: batches of the store and of {peer}\n" for peer in pairs))
+        peers = compare(pairs, rounds=arguments.rounds)
+        pairs.clear()
     result = {
         "megabases": arguments.megabases,
         "windows": f"{LENGTH} bp, 1 track in {BIN_SIZE}-bp bins, batch {BATCH}, random order, 1 thread, CPU time",
         "rounds": arguments.rounds,
         "machine": platform.processor() or platform.machine(),
+        "load": round(os.getloadavg()[0], 1),
         "equal": True,
         "peers": peers,
         "left_out": left_out,
+        "streaming": streaming.measure(),
     }
-    RESULTS.write_text(json.dumps(result, indent=2) + "\n")
+    arguments.output.write_text(json.dumps(result, indent=2) + "\n")
     for sentence in left_out:
         sys.stderr.write(sentence + "\n")
     if arguments.json:
@@ -248,9 +259,11 @@ def main() -> None:
     print(f"{result['windows']}; batches equal")
     for peer, rows in peers.items():
         for name, row in rows.items():
-            low, high = row["ratio_range"]
+            (low, high), (slow, fast) = row["ratio_range"], row["ratio_by_the_clock_range"]
             speeds = f"{row['store_windows_per_second']:9,d} against {row['peer_windows_per_second']:6,d}"
-            print(f"{peer:20s} {name:8s} {speeds} windows/s  {row['ratio']:6.1f}x ({low:.1f}-{high:.1f})")
+            wall = f"by the clock {row['ratio_by_the_clock']:.1f}x ({slow:.1f}-{fast:.1f})"
+            print(f"{peer:20s} {name:8s} {speeds} windows/s  {row['ratio']:6.1f}x ({low:.1f}-{high:.1f}), {wall}")
+    print(streaming.lines(result["streaming"]))
 
 
 if __name__ == "__main__":

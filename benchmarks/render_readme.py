@@ -60,24 +60,92 @@ def pearson_by_bin(metrics: dict, test_set: str) -> dict[str, float]:
 def zoo() -> str:
     """Each published preset against the reference package: as shipped, and like for like below it."""
     results = read("zoo")
+    measures = max((list(result["measures"]) for result in results.values()), key=len, default=[])
     rows = []
     for name, result in results.items():
         batch = f"batch {result['batch_size']}, {result['rounds']} rounds"
         for variant, title in (("as shipped", f"**{name}**, {batch}"), ("our allocator", "like for like")):
-            ratios = [f"{row[variant]['ratio']:.1f}x" for row in result["measures"].values()]
-            rows.append([title, *ratios])
-    measures = list(next(iter(results.values()))["measures"]) if results else []
+            ratios = {name: f"{row[variant]['ratio']:.1f}x" for name, row in result["measures"].items()}
+            rows.append([title, *(ratios.get(name, "-") for name in measures)])
     return table(["times faster than the reference in float32", *measures], rows)
 
 
-def windows() -> str:
-    """Reading windows against pyfaidx and pyBigWig."""
-    result = read("windows")
+def data() -> str:
+    """A store's batches against the other ways to feed a model."""
+    result = read("data")
     rows = [
-        [name, f"{row['ratio']:.0f}x", f"{row['ratio_range'][0]:.0f}-{row['ratio_range'][1]:.0f}"]
-        for name, row in result["readers"].items()
+        [
+            f"{peer}, {name}",
+            f"{row['ratio']:.1f}x",
+            span(row["ratio_range"], "{:.1f}"),
+            f"{row['ratio_by_the_clock']:.1f}x",
+            f"{row['store_windows_per_second']:,}",
+            f"{row['peer_windows_per_second']:,}",
+        ]
+        for peer, variants in result.get("peers", {}).items()
+        for name, row in variants.items()
     ]
-    return table([result["windows"], "ratio", "range"], rows)
+    title = f"{result.get('windows')}; {result.get('rounds')} rounds"
+    header = [title, "ratio", "range", "by the clock", "store, windows/s", "peer, windows/s"]
+    return table(header, rows) if rows else ""
+
+
+def streaming() -> str:
+    """Exported windows, streamed and map-style, against the store in memory."""
+    result = read("streaming") or read("data").get("streaming", {})
+    rows = [
+        [
+            name,
+            f"{row['windows_per_second']:,}",
+            span(row["windows_per_second_range"], "{:,}"),
+            f"{row['windows_per_cpu_second']:,}",
+            f"{row['first_batch_seconds'] * 1e3:.0f} ms",
+            f"{row['longest_wait_seconds'] * 1e3:,.0f} ms",
+        ]
+        for name, row in result.get("readers", {}).items()
+    ]
+    title = f"{result.get('windows', 0):,} windows an epoch, {result.get('rounds')} rounds"
+    header = [title, "windows a second", "range", "per second of processor time", "first batch", "longest wait"]
+    return table(header, rows) if rows else ""
+
+
+def store_build() -> str:
+    """Making a store and writing a bigWig, against plain code and the reference package."""
+    result = read("store_build")
+    jobs = {
+        "plain": "a store, against pyfaidx, `pyBigWig.values` and numpy",
+        "reference": "a store, against the reference's preparation of its training windows",
+        "reference_folds": "a store, against that of training and validation windows of each chromosome",
+        "bigwig_writing": "a bigWig, against the reference's way to write it",
+    }
+    rows = [
+        [
+            title,
+            f"{row['ratio']:.1f}x",
+            span(row["ratio_range"], "{:.1f}"),
+            f"{row['one_thread']:.1f}x" if "one_thread" in row else "-",
+            f"{row['seconds']:.2f} s",
+        ]
+        for name, title in jobs.items()
+        if isinstance(row := result.get(name), dict)
+    ]
+    if "bytes_per_bp" in result:
+        theirs = result["reference"].get("bytes_per_bp") if isinstance(result.get("reference"), dict) else None
+        ratio = f"{theirs / result['bytes_per_bp']:.1f}x" if theirs else "-"
+        rows.append(["bytes a bp on disk, against the reference's", ratio, "-", "-", f"{result['bytes_per_bp']} bytes"])
+    memory = result.get("memory", {})
+    for name, title in (("build", "making a store of"), ("read", "reading every window of")):
+        if name in memory:
+            peak = f"{memory[name]['peak_gb']} GB"
+            rows.append([f"peak memory, {title} {memory['gigabases']} Gb", "-", "-", "-", peak])
+    title = f"{result.get('megabases', 0):g} Mb, {result.get('rounds')} rounds"
+    header = [title, "ratio by the clock", "range", "by processor time", "ours"]
+    return table(header, rows) if rows else ""
+
+
+def span(values: list[float], form: str) -> str:
+    """Return a range."""
+    return " to ".join(form.format(value) for value in values)
 
 
 def presets() -> str:
@@ -144,7 +212,9 @@ def summary(tree: ast.Module) -> str:
 TABLES = {
     "real-data": real_data,
     "zoo": zoo,
-    "windows": windows,
+    "data": data,
+    "streaming": streaming,
+    "store-build": store_build,
     "architectures": architectures,
     "presets": presets,
     "tree": tree,

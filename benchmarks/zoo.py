@@ -51,6 +51,7 @@ MEASURES = {
     "forward float32": "forward float32",
     "forward float32, target only": "forward float32",
     "forward bfloat16": "forward float32",
+    "forward bfloat16, target only": "forward float32",
     "step float32": "step float32",
     "step bfloat16": "step float32",
 }
@@ -181,6 +182,7 @@ def measure(preset: str, variant: str, size: int, threads: int) -> dict[str, flo
     if variant == "ours":
         times["forward float32, target only"] = timed(lambda: forward(target_only=True), repeats=2)
         times["forward bfloat16"] = timed(lambda: forward(bf16=True), repeats=2)
+        times["forward bfloat16, target only"] = timed(lambda: forward(bf16=True, target_only=True), repeats=2)
     model.train()
     times["step float32"] = timed(step, repeats=1)
     if variant == "ours":

@@ -6,12 +6,14 @@ from transformers.utils import logging
 
 # Importing a file registers its commands.
 from . import convert as _convert  # noqa: F401
+from . import curve as _curve  # noqa: F401
 from . import data as _data  # noqa: F401
 from . import data_export as _data_export  # noqa: F401
 from . import data_tracks as _data_tracks  # noqa: F401
 from . import demo as _demo  # noqa: F401
 from . import evaluate as _evaluate  # noqa: F401
 from . import info as _info  # noqa: F401
+from . import merge as _merge  # noqa: F401
 from . import predict as _predict  # noqa: F401
 from . import push as _push  # noqa: F401
 from . import robustness as _robustness  # noqa: F401

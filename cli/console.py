@@ -3,10 +3,13 @@
 Results go to standard output (a table, or JSON with `--json`); everything else goes to standard error.
 """
 
+import errno
 import functools
 import json
 import os
+import re
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import typer
@@ -23,6 +26,13 @@ app = typer.Typer(
 )
 err = Console(stderr=True, highlight=False)
 out = Console(highlight=False)
+
+_REFUSED = (errno.EACCES, errno.EPERM, errno.EROFS)
+_REMEDIES = {
+    errno.ENOTDIR: "a part of that path is a file, so give another",
+    errno.EMFILE: "allow more of them, as by `ulimit -n 8192`",
+}
+_PARTIAL = re.compile(r"\.(.+)\.(?:partial|old)(?:-.+)?")  # datasets_scripts/atomic.py's names
 
 
 def command(group: typer.Typer = app, name: str | None = None) -> Callable:
@@ -43,12 +53,33 @@ def command(group: typer.Typer = app, name: str | None = None) -> Callable:
             except (ValueError, OSError, StrictDataclassError) as error:
                 if os.environ.get("CHROMHUB_TRACEBACK") == "1":
                     raise
-                err.print("error: " + " ".join(str(error).split()), style="red", markup=False, soft_wrap=True)
+                err.print("error: " + sentence(error), style="red", markup=False, soft_wrap=True)
                 raise typer.Exit(2) from None
 
         return group.command(name)(wrapped)
 
     return register
+
+
+def sentence(error: Exception) -> str:
+    """Return an error as one sentence; where the system refuses a file it says what to do, as the system does not."""
+    text = " ".join(str(error).split())
+    if isinstance(error, OSError) and error.errno in _REMEDIES:
+        return f"{text}: {_REMEDIES[error.errno]}"
+    if not isinstance(error, OSError) or error.errno not in _REFUSED:
+        return text
+    name = error.filename if error.filename2 is None else error.filename2
+    if name is None or isinstance(name, int):  # a library's own sentence
+        return f"{text}: ask its owner for the right, or give another"
+    path, why = Path(os.fsdecode(name)), (error.strerror or "refused").lower()
+    if os.path.lexists(path) and error.filename2 is None and error.errno != errno.EROFS:
+        return f"{path} may not be read ({why}): ask its owner for the right to, or give a copy of yours"
+    target = next((p.with_name(_PARTIAL.sub(r"\1", p.name)) for p in path.parents if _PARTIAL.fullmatch(p.name)), path)
+    target = target.with_name(_PARTIAL.sub(r"\1", target.name))
+    folder = next((str(parent) for parent in target.parents if parent.is_dir()), ".")
+    return (
+        f"{target} may not be reached or written ({why}): ask for the right to the folder {folder}, or choose another"
+    )
 
 
 def progress() -> Progress:

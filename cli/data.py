@@ -36,7 +36,9 @@ Json = Annotated[bool, typer.Option("--json", help="Print the result as JSON on 
 
 @command(data_app, "build")
 def build(
-    fasta: Annotated[Path, typer.Option(help="Genome: FASTA, plain, gzip or bgzip.")],
+    fasta: Annotated[
+        list[Path], typer.Option(help="Genome: FASTA, plain, gzip or bgzip; repeatable, where it lies in several.")
+    ],
     output: Annotated[Path, typer.Option("-o", "--output", help="Folder to make.")],
     track: Annotated[
         list[str],
@@ -55,21 +57,26 @@ def build(
         typer.Option(help="[NAME=]PATH of a table barcode, cell type: one track for each type in fragments NAME."),
     ] = [],  # noqa: B006
     tn5_shift: Annotated[
-        str, typer.Option(help="bp added to the first and last base of reads: 0,0 (shifted), 4,-5 or 4,-4.")
+        str, typer.Option(help="bp added to the first and last base of reads: 0,0 (shifted), 4,-4 or 4,-5.")
     ] = "0,0",
     min_mapq: Annotated[int, typer.Option(help="Least mapping quality of a BAM's reads.")] = 0,
     duplicates: Annotated[
         str, typer.Option(help="marked: left out; keep: counted, 10x by read support; collapse: one read per two ends.")
     ] = "marked",
     exclude: Annotated[
-        list[str], typer.Option(help="CHROM[:START-END] where no read and no signal counts (chrM, rDNA); repeatable.")
+        list[str],
+        typer.Option(
+            help="CHROM[:START-END] where no read or signal counts: chrM, rDNA, past a cut FASTA's end; repeatable."
+        ),
     ] = [],  # noqa: B006
     normalise: Annotated[
         str, typer.Option(help="none, cpm, or the depth that each track is scaled to, as 2e7.")
     ] = "none",
-    peak_value: Annotated[str, typer.Option(help="Peaks as a track: one (1 inside) or signal (column 7).")] = "one",
+    peak_value: Annotated[
+        str, typer.Option(help="Peaks as a track: one (1 inside), signal (column 7) or name (the number that ends it).")
+    ] = "one",
     peaks: Annotated[
-        Path | None, typer.Option(help="narrowPeak or BED; without it evaluation is genome-wide only.")
+        Path | None, typer.Option(help="narrowPeak or BED; without it the peaks of all tracks that are peaks.")
     ] = None,
     blacklist: Annotated[Path | None, typer.Option(help="BED of regions never used.")] = None,
     unmappable: Annotated[Path | None, typer.Option(help="BED of regions without unique reads.")] = None,
@@ -111,7 +118,7 @@ def build(
     }
     listed, of_sheet = read_sheet(sheet, genome=genome) if sheet is not None else ([], {})
     inputs = StoreInputs(
-        fasta=fasta,
+        fasta=tuple(fasta),
         tracks=(*tracks, *listed),
         split=split,
         peaks=peaks,
@@ -266,9 +273,9 @@ def _region(store: GenomeStore, text: str | None) -> tuple[str, int, int]:
 
 
 def _parse_shift(text: str) -> tuple[int, int]:
-    """Read "4,-5"."""
+    """Read "4,-4"."""
     try:
         first, last = (int(part) for part in text.split(","))
     except ValueError:
-        raise ValueError(f"--tn5-shift must be two integers such as 4,-5, got {text!r}") from None
+        raise ValueError(f"--tn5-shift must be two integers such as 4,-4, got {text!r}") from None
     return first, last

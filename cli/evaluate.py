@@ -1,7 +1,7 @@
 """`chromhub evaluate`: how well a run predicts data that it has not seen."""
 
 from pathlib import Path
-from typing import Annotated, cast
+from typing import Annotated, Any, cast
 
 import typer
 from rich.box import SIMPLE_HEAD
@@ -23,6 +23,9 @@ def evaluate(
     bin_size: Annotated[
         list[int] | None, typer.Option(help="bp per bin; repeatable.  [default: 1, 4 and 32 bins of the data]")
     ] = None,
+    negative_ratio: Annotated[
+        float, typer.Option(help="Closed windows per open one, for a classifier.", min=0.1)
+    ] = 1.0,
     batch_size: Annotated[int, typer.Option(help="Windows predicted at once.", min=1)] = 64,
     reverse_complement: Annotated[bool, typer.Option("--reverse-complement", help="Average both strands.")] = False,
     allow_leak: Annotated[
@@ -36,7 +39,7 @@ def evaluate(
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace an earlier evaluation.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print metrics.json on standard output.")] = False,
 ) -> None:
-    """Compare a model's predictions with true signal: metrics.json, metrics.tsv and pictures."""
+    """Compare predictions with true signal, or a classifier's with open and closed windows: numbers, pictures."""
     from ..datasets_scripts.store import GenomeStore
     from ..inference.cpu import (
         computing,
@@ -70,15 +73,23 @@ def evaluate(
             bin_sizes=bin_size or None,
             batch_size=batch_size,
             average_rc=reverse_complement,
+            negative_ratio=negative_ratio,
             progress=on_progress,
         )
     folder = output or default_output(run)
     if not metrics["leak"]["checked"]:
-        say(f"{run} has no provenance.json: what it was trained on, and so any leak, is not known")
+        say(
+            f"{run}, or a model it started from, has no provenance.json: what it was trained on, and so any leak, is "
+            "not known"
+        )
     if metrics["leak"]["overlaps"]:
         say("leak: the model was trained or selected on some of these intervals; the numbers are too good")
     if as_json:
         print_json(metrics)
+        return
+    if metrics.get("task") == "classification":
+        _print_classes(metrics)
+        say(f"wrote {folder}")
         return
     table = Table("track", "windows", "bp", "bins", "Pearson\nlog1p", "Pearson\nraw", "MSE\nlog1p", box=SIMPLE_HEAD)
     table.title = f"{part} part of {escape(metrics['data']['name'])}, all chromosomes pooled"
@@ -91,3 +102,15 @@ def evaluate(
                 table.add_row(escape(track), name, size, f"{log1p['n']:,}", *cells)
     out.print(table)
     say(f"wrote {folder}")
+
+
+def _print_classes(metrics: dict[str, Any]) -> None:
+    """Print a classifier's numbers."""
+    table = Table("track", "against", "windows", "of them open", "AUROC", "AUPRC", box=SIMPLE_HEAD)
+    table.title = f"{metrics['part']} part of {escape(metrics['data']['name'])}"
+    for track, sets in (*metrics["results"].items(), ("mean", metrics["mean"])):
+        for name, result in sets.items():
+            counts = [f"{result[key]:,}" if key in result else "" for key in ("n", "positives")]
+            cells = ("-" if result[key] is None else f"{result[key]:.4f}" for key in ("auroc", "auprc"))
+            table.add_row(escape(track), name, *counts, *cells)
+    out.print(table)

@@ -1,7 +1,7 @@
 """`chromhub predict`: a model's signal along a genome, as bigWig."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -14,7 +14,12 @@ def predict(
         list[str], typer.Argument(help="Run folder, or Hub id of a model; of several, predictions are averaged.")
     ],
     output: Annotated[
-        Path, typer.Option("--output", "-o", help="bigWig to write; of several tracks, NAME.TRACK.bw for each.")
+        Path,
+        typer.Option(
+            "--output",
+            "-o",
+            help="bigWig to write; of several tracks, NAME.TRACK.bw for each. Of a classifier, TSV of probabilities.",
+        ),
     ],
     data: Annotated[Path | None, typer.Option(help="Folder that `chromhub data build` made.")] = None,
     fasta: Annotated[Path | None, typer.Option(help="Genome, or any sequences: FASTA, plain, gzip or bgzip.")] = None,
@@ -33,21 +38,26 @@ def predict(
 ) -> None:
     """Predict whole chromosomes or regions into a bigWig, in the units of the data the model was trained on.
 
+    A classifier writes a table: a row a region of --regions, judged by the window around its middle, or a row a window
+    along --chrom and --all, and a column of probabilities a label.
+
     A run that was interrupted goes on where it was when it is started again. `accelerate launch -m chromhub predict
     ...` divides it over processes.
     """
     from ..datasets_scripts.bed import read_intervals
     from ..datasets_scripts.fasta import Fasta
     from ..datasets_scripts.store import GenomeStore
+    from ..inference.class_predictions import classes_to_table
     from ..inference.cpu import (
         computing,
         device_name,
         pick_device,
         prepare_cpu,
     )  # here, so that --help need not load torch
-    from ..inference.load import load_model
+    from ..inference.load import load_any
     from ..inference.predict import predict_to_bigwig, whole_chroms
     from ..inference.ranks import find_ranks
+    from ..modeling import AtacForTrackPrediction
 
     prepare_cpu(threads)
     if data is not None and fasta is None:
@@ -60,9 +70,12 @@ def predict(
         raise ValueError("give --chrom, --regions or --all, one of the three: what to predict")
     ranks, device = find_ranks(device)
     where = pick_device(device)
-    models = [load_model(name) for name in run]
+    models = [load_any(name) for name in run]
     for model in models:
         model.to(where)  # pyright: ignore[reportArgumentType] - transformers' stub of `to`
+    track_models = [model for model in models if isinstance(model, AtacForTrackPrediction)]
+    if len(models) > 1 and len(track_models) < len(models):
+        raise ValueError("models whose predictions are averaged must all predict tracks; give one classifier at a time")
     wanted = whole_chroms(source.chrom_sizes, chrom) if chrom else read_intervals(regions) if regions else None
     with computing(where, bf16=bf16), progress() as bar:
         task = bar.add_task("windows", total=None)
@@ -76,23 +89,26 @@ def predict(
                 )
             bar.update(task, completed=done, total=total, visible=ranks.leads)
 
-        written = predict_to_bigwig(
-            models,
-            source,
-            output,
-            regions=wanted,
-            batch_size=batch_size,
-            average_rc=reverse_complement,
-            overwrite=overwrite,
-            progress=on_progress,
-            ranks=ranks,
-        )
+        options: dict[str, Any] = {
+            "batch_size": batch_size,
+            "average_rc": reverse_complement,
+            "overwrite": overwrite,
+            "progress": on_progress,
+        }
+        if not track_models:
+            found = classes_to_table(models[0], source, output, regions=wanted, whole=regions is None, **options)
+            if as_json:
+                print_json({"path": str(found.path), "labels": list(found.labels), "num_windows": found.num_windows})
+            else:
+                out.print(str(found.path), markup=False, soft_wrap=True)
+            return
+        written = predict_to_bigwig(track_models, source, output, regions=wanted, ranks=ranks, **options)
     if not ranks.leads:
         return
     paths = [str(path) for path in written.paths]
     if as_json:
         print_json({"paths": paths, "chroms": list(written.chroms), "num_bins": written.num_bins})
         return
-    say(f"{written.num_bins:,} bins of {models[0].config.bin_size} bp on {len(written.chroms)} chromosomes")
+    say(f"{written.num_bins:,} bins of {track_models[0].config.bin_size} bp on {len(written.chroms)} chromosomes")
     for path in paths:
         out.print(path, markup=False, soft_wrap=True)

@@ -35,7 +35,7 @@ def robustness(
     """Predict each region from shifted windows: the variation score, by position, at peaks and genome-wide."""
     from ..datasets_scripts.store import GenomeStore
     from ..inference.cpu import computing, device_name, pick_device, prepare_cpu  # here, so that --help need no torch
-    from ..inference.robustness import ShiftPlan, flatten_robustness
+    from ..inference.robustness import ShiftPlan
     from ..inference.robustness_folder import robustness_of_run
 
     if part not in PARTS:
@@ -69,9 +69,10 @@ def robustness(
         return
     table = Table("track", "regions of", "number", "variation\nscore", box=SIMPLE_HEAD)
     table.title = f"{part} part of {escape(found['data']['name'])}, {len(found['plan']['shifts'])} shifts"
-    rows = flatten_robustness(found)
-    for row in rows[rows["chrom"] == "pooled"].itertuples():
-        score = "-" if row.score != row.score else f"{row.score:.4f}"
-        table.add_row(escape(str(row.track)), str(row.set), f"{row.regions:,}", score)
+    for track, sets in found["results"].items():
+        for name, result in sets.items():
+            pooled = result["pooled"]
+            score = "-" if pooled["score"] is None else f"{pooled['score']:.4f}"
+            table.add_row(escape(track), name, f"{pooled['regions']:,}", score)
     out.print(table)
     say(f"wrote {output}")

@@ -14,7 +14,9 @@ Data = Annotated[str | None, typer.Option("--data", help="Folder that `chromhub 
 Epochs = Annotated[int | None, typer.Option(help="At most so many passes over the windows.")]
 MaxSteps = Annotated[int | None, typer.Option(help="At most so many optimiser steps.")]
 BatchSize = Annotated[int | None, typer.Option(help="Windows per optimiser step.  [default: 64]")]
-LearningRate = Annotated[float | None, typer.Option(help="Peak learning rate.  [default: 1e-3; mode full 1e-4]")]
+LearningRate = Annotated[
+    float | None, typer.Option(help="Peak learning rate.  [default: 1e-3; full 1e-4; two-stage 2e-5]")
+]
 Schedule = Annotated[str | None, typer.Option(help="paper or cosine.  [default: train paper, finetune cosine]")]
 Kind = Annotated[str | None, typer.Option("--windows", help="tile, peaks or peaks+background.  [default: tile]")]
 Stride = Annotated[int | None, typer.Option(help="bp from tile to tile.  [default: 1024]")]
@@ -74,7 +76,7 @@ def train(
     as_json: Json = False,
 ) -> None:
     """Train a model from scratch on a data folder."""
-    flags = _flags(
+    flags = recipe_flags(
         settings,
         data=data,
         preset=preset,
@@ -101,10 +103,12 @@ def finetune(
     output: Output,
     base: Annotated[str | None, typer.Option(help="Run folder or Hub id of the model to start from.")] = None,
     data: Data = None,
-    mode: Annotated[str | None, typer.Option(help="lora, head or full.  [default: lora]")] = None,
+    mode: Annotated[str | None, typer.Option(help="lora, head, full or two-stage.  [default: lora]")] = None,
     recipe: RecipeFile = None,
     new_head: Annotated[bool, typer.Option("--new-head", help="Start the head afresh, e.g. for other tracks.")] = False,
-    lora_r: Annotated[int | None, typer.Option(help="Rank of the adapter.  [default: 8]")] = None,
+    lora_r: Annotated[
+        int | None, typer.Option(help="Rank of the adapter.  [default: 8, 4 or 2, for < 5 % of the base]")
+    ] = None,
     epochs: Epochs = None,
     max_steps: MaxSteps = None,
     batch_size: BatchSize = None,
@@ -132,8 +136,11 @@ def finetune(
     quiet: Quiet = False,
     as_json: Json = False,
 ) -> None:
-    """Fine-tune a trained model on a data folder: an adapter, its head, or every weight."""
-    flags = _flags(
+    """Fine-tune a trained model on a data folder: an adapter, its head, or every weight.
+
+    Further fields of a recipe by --set, e.g. ema=0.999, layer_decay=0.8, batch_norm=re-estimated, head_stage.epochs=2.
+    """
+    flags = recipe_flags(
         settings,
         base=base,
         data=data,
@@ -158,7 +165,7 @@ def finetune(
     _run("finetune", output, recipe, flags, options, threads=threads, quiet=quiet, as_json=as_json)
 
 
-def _flags(settings: list[str] | None, **flags: Any) -> dict[str, Any]:
+def recipe_flags(settings: list[str] | None, **flags: Any) -> dict[str, Any]:
     """Return the given flags, with `--set` laid over them."""
     given: dict[str, Any] = {}
     for key, value in flags.items():
@@ -191,6 +198,7 @@ def _run(
     as_json: bool,
 ) -> None:
     """Train, and print the summary."""
+    from ..finetune.progress import METRIC_NAMES
     from ..finetune.recipe import load_recipe  # imported here, so that `chromhub --help` need not load torch
     from ..finetune.train import train as train_run
     from ..inference.cpu import prepare_cpu
@@ -212,8 +220,9 @@ def _run(
     if as_json:
         print_json(summary)
     else:
-        best = summary["eval_pearson"]
-        out.print(f"{summary['run']}: Pearson {'not defined' if best is None else f'{best:.4f}'}", soft_wrap=True)
+        best = summary[f"eval_{loaded.metric}"]
+        found = "not defined" if best is None else f"{best:.4f}"
+        out.print(f"{summary['run']}: {METRIC_NAMES[loaded.metric or 'pearson']} {found}", soft_wrap=True)
 
 
 def _silent(text: str) -> None:

@@ -2,6 +2,7 @@
 
 import struct
 from collections.abc import Iterable, Iterator, Mapping
+from contextlib import suppress
 from functools import cached_property
 from pathlib import Path
 from typing import Literal
@@ -9,6 +10,7 @@ from typing import Literal
 import numpy as np
 
 from .atomic import finished_file
+from .bigwig_blocks import OverlappingIntervals, decode_bins
 from .bigwig_library import Library, Run, open_bigwig, write_runs
 
 Summary = Literal["max", "mean", "sum"]
@@ -43,7 +45,8 @@ class BigWig:
 
     Args:
         path: the file.
-        library: pyBigWig or pybigtools; None takes the one that is installed, pyBigWig first.
+        library: pyBigWig or pybigtools. None decodes the blocks itself (bigwig_blocks.py), and takes the one that is
+            installed, pyBigWig first, where they overlap.
 
     Raises:
         FileNotFoundError: no such file.
@@ -83,6 +86,11 @@ class BigWig:
         """
         if chrom not in self.chrom_sizes:
             raise ValueError(f"{self.path} has no chromosome {chrom!r}: it has {', '.join(list(self.chrom_sizes)[:8])}")
+        if self.library is None:
+            with suppress(OverlappingIntervals):  # the library reads even those
+                return decode_bins(
+                    self.path, chrom, size=size, bin_size=bin_size, summary=summary, allow_negative=allow_negative
+                )
         bins = np.zeros(-(-size // bin_size), np.float32)
         end = min(size, self.chrom_sizes[chrom])
         with open_bigwig(self.path, self.library) as file:

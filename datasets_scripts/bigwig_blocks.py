@@ -6,6 +6,7 @@ of 0, part it without overlap. So a bin starts with the value of the one interva
 `np.repeat`), and changes only where an interval starts inside it.
 """
 
+import os
 import struct
 import zlib
 from collections.abc import Iterator
@@ -18,8 +19,9 @@ import numpy as np
 
 _MAGIC, _CHROM_MAGIC, _INDEX_MAGIC = 0x888FFC26, 0x78CA8C91, 0x2468ACE0
 _BEDGRAPH, _VARIABLE_STEP, _FIXED_STEP = 1, 2, 3
-_BLOCKS = 64  # decoded at a time: some hundred thousand intervals
+_BATCH = 1 << 16  # bytes of blocks decoded at a time, so that what they become fits a core's cache
 _SECTION = 24  # bytes of a section's header
+_DAMAGES = (struct.error, zlib.error, EOFError, OverflowError, RecursionError, UnicodeDecodeError)
 Intervals = tuple[np.ndarray, np.ndarray, np.ndarray]
 
 
@@ -58,10 +60,11 @@ def decode_bins(
     add = _add_maxima if summary == "max" else _add_sums
     position, before = 0, np.float32(0)  # where the parts laid so far end, and the last one's value
     for starts, ends, values in _checked(path, chrom, size, allow_negative):
-        edges, parts = _fill_gaps(position, starts, ends, np.nan_to_num(values, nan=0.0))
+        edges, parts = _fill_gaps(position, starts, ends, values)
         add(bins, edges, parts, before, bin_size)
         position, before = int(edges[-1]), parts[-1]
-    add(bins, np.array([position, num_bins * bin_size]), np.zeros(1, np.float32), before, bin_size)
+    if position < num_bins * bin_size:
+        add(bins, np.array([position, num_bins * bin_size]), np.zeros(1, np.float32), before, bin_size)
     if summary == "mean":
         bins /= bin_size
     return bins.astype(np.float32, copy=False)
@@ -93,48 +96,52 @@ def missing_runs(path: str | Path, chrom: str, *, size: int, min_length: int) ->
 def _fill_gaps(
     position: int, starts: np.ndarray, ends: np.ndarray, values: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Return edges (n + 1,) and values (n,) of parts that lie end to end from `position` on, gaps being 0."""
-    last_ends = np.concatenate([[position], ends[:-1]])
-    gaps = np.flatnonzero(starts > last_ends)
-    if not len(gaps):
-        return np.append(starts, ends[-1]), values
-    return np.append(np.insert(starts, gaps, last_ends[gaps]), ends[-1]), np.insert(values, gaps, 0)
+    """Return edges and values of parts that lie end to end from `position` on: each interval after its gap of 0.
+
+    Where there is no gap its part is empty and of the interval's value, which changes neither maxima nor sums.
+    """
+    edges = np.empty(2 * len(starts) + 1, np.int64)
+    edges[0], edges[1::2], edges[2::2] = position, starts, ends
+    is_gap = starts > edges[:-1:2]
+    if not is_gap.any():
+        return edges[::2], values
+    parts = np.repeat(values, 2)
+    parts[::2][is_gap] = 0
+    return edges, parts
 
 
-def _lay(edges: np.ndarray, values: np.ndarray, bin_size: int) -> tuple[int, np.ndarray]:
-    """Return the first bin whose first bp the parts cover, and the value there of it and each one after it."""
+def _lay(bins: np.ndarray, edges: np.ndarray, values: np.ndarray, bin_size: int) -> None:
+    """Set each bin whose first bp the parts cover to the value there."""
     first_bins = -(-edges // bin_size)
-    return int(first_bins[0]), np.repeat(values, np.diff(first_bins))
+    first, num_bins = int(first_bins[0]), int(first_bins[-1] - first_bins[0])
+    if num_bins > 16 * len(values):
+        bins[first : first + num_bins] = np.repeat(values, np.diff(first_bins))
+        return
+    # Where parts are short, counting those that have begun by a bin takes half as long as `np.repeat`.
+    begun = np.bincount(first_bins[1:-1] - first, minlength=num_bins)[:num_bins]
+    np.take(values, np.cumsum(begun), out=bins[first : first + num_bins], mode="clip")  # or it would buffer
 
 
 def _add_maxima(bins: np.ndarray, edges: np.ndarray, values: np.ndarray, before: np.float32, bin_size: int) -> None:
     """Raise the bins to the values of parts that follow what was added before."""
-    first, laid = _lay(edges, values, bin_size)
-    bins[first : first + len(laid)] = laid
-    inside = np.flatnonzero(edges[:-1] % bin_size)
-    if len(inside):
-        where = edges[inside] // bin_size
-        heads = np.flatnonzero(np.diff(where, prepend=-1))
-        where = where[heads]
-        bins[where] = np.maximum(bins[where], np.maximum.reduceat(values[inside], heads))
+    _lay(bins, edges, values, bin_size)
+    np.maximum.at(bins, edges[:-1] // bin_size, values)
 
 
 def _add_sums(bins: np.ndarray, edges: np.ndarray, values: np.ndarray, before: np.float32, bin_size: int) -> None:
     """Add parts that follow what was added before: a bin is its first value throughout, plus each change inside it."""
-    first, laid = _lay(edges, values, bin_size)
-    bins[first : first + len(laid)] = laid.astype(np.float64) * bin_size
-    inside = np.flatnonzero(edges[:-1] % bin_size)
-    if len(inside):
-        starts = edges[inside]
-        where = starts // bin_size
-        steps = np.diff(values.astype(np.float64), prepend=np.float64(before))[inside]
-        heads = np.flatnonzero(np.diff(where, prepend=-1))
-        bins[where[heads]] += np.add.reduceat(steps * ((where + 1) * bin_size - starts), heads)
+    starts, exact = edges[:-1], values.astype(np.float64)
+    _lay(bins, edges, exact * bin_size, bin_size)
+    steps = np.diff(exact, prepend=np.float64(before))
+    np.add.at(bins, starts // bin_size, steps * (-starts % bin_size))  # 0 on a bin's first bp
 
 
 def _checked(path: str | Path, chrom: str, size: int, allow_negative: bool) -> Iterator[Intervals]:
-    """Yield the intervals; infinite and negative values are refused with the place of the first."""
+    """Yield the intervals, NaN being 0; infinite and negative values are refused with the place of the first."""
     for starts, ends, values in _intervals(path, chrom, size):
+        if values.min() >= 0 and values.max() < np.inf:  # as in nearly all files; NaN is neither
+            yield starts, ends, values
+            continue
         if np.isinf(values).any():
             first = int(np.flatnonzero(np.isinf(values))[0])
             raise ValueError(f"{path} at {chrom}:{starts[first]}: signal must be finite, got {values[first]}")
@@ -144,7 +151,7 @@ def _checked(path: str | Path, chrom: str, size: int, allow_negative: bool) -> I
                 f"{path} at {chrom}:{starts[first]}: signal must not be negative, got {values[first]:g}: "
                 "give coverage, counts or p-values, not a log ratio or a difference"
             )
-        yield starts, ends, values
+        yield starts, ends, np.nan_to_num(values, nan=0.0)
 
 
 def _intervals(path: str | Path, chrom: str, size: int) -> Iterator[Intervals]:
@@ -166,7 +173,7 @@ def _intervals(path: str | Path, chrom: str, size: int) -> Iterator[Intervals]:
                 starts, ends, values = starts[inside], np.minimum(ends[inside], end), values[inside]
             if len(starts):
                 yield starts, ends, values
-    except (struct.error, zlib.error, EOFError) as error:
+    except _DAMAGES as error:
         raise ValueError(f"{path} is truncated or damaged ({error}): copy or download it again") from error
 
 
@@ -183,7 +190,7 @@ class _Blocks:
             chrom_tree, self._index = struct.unpack_from(f"{self.order}Q8xQ", head, 8)
             self._is_packed = struct.unpack_from(self.order + "I", head, 52)[0] > 0
             magic, _, key_size, value_size = struct.unpack(self.order + "4I", _read(file, chrom_tree, 16))
-            if magic != _CHROM_MAGIC or value_size != 8:
+            if magic != _CHROM_MAGIC or value_size != 8 or key_size >= 1 << 16:
                 raise EOFError("no chromosome list where the header says")
             self._chrom_item = np.dtype(
                 [("name", f"S{key_size}"), ("id", self.order + "u4"), ("size", self.order + "u4")]
@@ -196,19 +203,19 @@ class _Blocks:
     def intervals(self, chrom: int) -> Iterator[Intervals]:
         """Yield a chromosome's intervals in the order of the file; none of them is empty-handed."""
         with self.path.open("rb") as file:
-            blocks = np.array(list(self._find(file, self._index + 48, chrom)), np.int64).reshape(-1, 2)
-            blocks = blocks[np.argsort(blocks[:, 0], kind="stable")]
-            for i in range(0, len(blocks), _BLOCKS):
-                batch = blocks[i : i + _BLOCKS]
-                first = int(batch[0, 0])
-                content = memoryview(_read(file, first, int(batch[-1].sum()) - first))
-                sections = [self._unpack(content[start - first : start - first + size]) for start, size in batch]
-                yield from self._decode(sections, chrom)
+            blocks = np.array(sorted(self._find(file, self._index + 48, chrom)), np.int64).reshape(-1, 2)
+            batch_of_block = (np.cumsum(blocks[:, 1]) - blocks[:, 1]) // _BATCH
+            for batch in np.split(blocks, np.flatnonzero(np.diff(batch_of_block)) + 1) if len(blocks) else ():
+                yield from self._decode(self._unpacked(file, batch), chrom)
 
-    def _unpack(self, block: memoryview) -> bytes:
-        return zlib.decompress(block) if self._is_packed else bytes(block)
+    def _unpacked(self, file: BinaryIO, blocks: np.ndarray) -> list[memoryview]:
+        """Return the content of blocks that follow one another, from their (n, 2) offsets and sizes."""
+        first = int(blocks[0, 0])
+        content = memoryview(_read(file, first, int(blocks[-1].sum()) - first))
+        pieces = [content[start : start + size] for start, size in (blocks - [first, 0]).tolist()]
+        return [memoryview(zlib.decompress(piece)) for piece in pieces] if self._is_packed else pieces
 
-    def _decode(self, sections: list[bytes], chrom: int) -> Iterator[Intervals]:
+    def _decode(self, sections: list[memoryview], chrom: int) -> Iterator[Intervals]:
         """Yield the intervals of runs of sections of one type."""
         headers = np.frombuffer(
             b"".join(section[:_SECTION] for section in sections),
@@ -254,8 +261,7 @@ class _Blocks:
         """Walk the tree of chromosomes."""
         is_leaf, _, count = struct.unpack(self.order + "BBH", _read(file, offset, 4))
         if is_leaf:
-            items = np.frombuffer(_read(file, offset + 4, count * self._chrom_item.itemsize), self._chrom_item)
-            for item in items:
+            for item in np.frombuffer(_read(file, offset + 4, count * self._chrom_item.itemsize), self._chrom_item):
                 self.chroms[item["name"].decode()] = int(item["id"]), int(item["size"])
             return
         key_size = self._chrom_item["name"].itemsize
@@ -268,10 +274,9 @@ class _Blocks:
     def _find(self, file: BinaryIO, offset: int, chrom: int) -> Iterator[tuple[int, int]]:
         """Walk the index; yield offset and bytes of the blocks of a chromosome."""
         is_leaf, _, count = struct.unpack(self.order + "BBH", _read(file, offset, 4))
-        fields = ["first", "first_bp", "last", "last_bp"]
-        kind = np.dtype([*((f, self.order + "u4") for f in fields), ("at", self.order + "u8")])
-        if is_leaf:
-            kind = np.dtype([*kind.descr, ("size", self.order + "u8")])
+        places = ((name, self.order + "u4") for name in ("first", "first_bp", "last", "last_bp"))
+        sizes = [("size", self.order + "u8")] * bool(is_leaf)
+        kind = np.dtype([*places, ("at", self.order + "u8"), *sizes])
         nodes = np.frombuffer(_read(file, offset + 4, count * kind.itemsize), kind)
         nodes = nodes[(nodes["first"] <= chrom) & (nodes["last"] >= chrom)]
         if is_leaf:
@@ -289,8 +294,7 @@ def _opened(path: Path, size: int, mtime: int) -> _Blocks:
 
 def _read(file: BinaryIO, offset: int, size: int) -> bytes:
     """Return bytes that must be there."""
-    file.seek(offset)
-    content = file.read(size)
-    if len(content) != size:
+    if offset + size > os.fstat(file.fileno()).st_size:
         raise EOFError(f"{size} bytes at {offset} run past its end")
-    return content
+    file.seek(offset)
+    return file.read(size)

@@ -225,10 +225,13 @@ def _check_tracks(
 
 def _genome(inputs: StoreInputs, pieces: Pieces, progress: Progress) -> tuple[Genome, InputReport]:
     """Write codes.npy, unless it is there from the same FASTA; return what it holds."""
-    key = piece_key("codes", VERSION, file_key(inputs.fasta), sorted(inputs.chroms) if inputs.chroms else None)
+    files = [file_key(path) for path in inputs.fasta_files]
+    key = piece_key(
+        "codes", VERSION, files[0] if len(files) == 1 else files, sorted(inputs.chroms) if inputs.chroms else None
+    )
     found = pieces.take("codes", key)
     if found is None:
-        report = InputReport.of("fasta", inputs.fasta, "chromosomes")
+        report = InputReport.of_all("fasta", inputs.fasta_files, "chromosomes")
         genome = write_codes(pieces.folder / "codes.npy", inputs, report, progress)
         found = asdict(replace(genome, gaps=None)) | {  # pyright: ignore[reportArgumentType]
             "gaps": [list(row) for row in genome.gaps.itertuples(index=False, name=None)],
@@ -237,7 +240,7 @@ def _genome(inputs: StoreInputs, pieces: Pieces, progress: Progress) -> tuple[Ge
         pieces.record("codes", key, found, files=["codes.npy"])
     gaps = pd.DataFrame(found["gaps"], columns=["chrom", "start", "end"])
     report = InputReport(**found["report"])
-    report.file = inputs.fasta.name
+    report.file = ", ".join(path.name for path in inputs.fasta_files)
     return Genome(found["sizes"], found["all_sizes"], found["digests"], gaps), report
 
 

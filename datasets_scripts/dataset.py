@@ -9,13 +9,14 @@ import pandas as pd
 import torch
 from torch.utils.data import Dataset
 
+from .augmentation import draw_augmentation, turn_around
 from .bed import sizes_of
 from .folds import Part
-from .store import PADDING, GenomeStore
+from .store import GenomeStore
+from .store_files import PADDING
 from .windows import background_windows, drop_covered, drop_overlapping, peak_windows, tile_intervals
 
 MAX_N_FRACTION = 0.35  # of a training window, or of an evaluation target
-_COMPLEMENT = np.array([3, 2, 1, 0, 4], np.uint8)
 WindowKind = Literal["tile", "peaks", "peaks+background"]
 
 
@@ -63,10 +64,14 @@ class WindowDataset(Dataset):
 
     def set_epoch(self, epoch: int) -> None:
         """Draw the jitter and the strand of every window anew."""
-        rng = np.random.default_rng([self.seed, epoch])
-        bins = self.max_jitter // self.store.bin_size
-        self._jitter = rng.integers(-bins, bins, len(self), endpoint=True) * self.store.bin_size
-        self._reversed = rng.random(len(self)) < (0.5 if self.reverse_complement else 0.0)
+        self._jitter, self._reversed = draw_augmentation(
+            len(self),
+            seed=self.seed,
+            epoch=epoch,
+            max_jitter=self.max_jitter,
+            bin_size=self.store.bin_size,
+            reverse_complement=self.reverse_complement,
+        )
 
     def __len__(self) -> int:
         return len(self._starts)
@@ -84,18 +89,12 @@ class WindowDataset(Dataset):
         chosen = np.asarray(indices, np.int64)
         starts = self._starts[chosen] + self._jitter[chosen]
         codes, signal = self.store.gather(starts, self.input_length)
-        turned = np.flatnonzero(self._reversed[chosen])
-        codes[turned] = _COMPLEMENT[codes[turned, ::-1]]
-        signal[turned] = signal[turned, :, ::-1]
         batch = {"inputs": codes, "labels": signal}
         if self.mappability:
-            mappable = self.store.gather_mappable(starts, self.input_length)
-            mappable[turned] = mappable[turned, ::-1]
-            batch["mappability_labels"] = mappable
-        if getattr(self.store, "has_masks", False):
-            mask = self.store.gather_mask(starts, self.input_length)
-            mask[turned] = mask[turned, :, ::-1]
-            batch["mask"] = mask
+            batch["mappability_labels"] = self.store.gather_mappable(starts, self.input_length)
+        if self.store.has_masks:
+            batch["mask"] = self.store.gather_mask(starts, self.input_length)
+        turn_around(batch, self._reversed[chosen])
         return batch
 
 
@@ -140,18 +139,19 @@ class WindowPlan:
 
 
 def training_windows(
-    store: GenomeStore, plan: WindowPlan, *, input_length: int, max_jitter: int
+    store: GenomeStore, plan: WindowPlan, *, input_length: int, max_jitter: int, part: Part = "train"
 ) -> tuple[pd.DataFrame, dict[str, Any]]:
     """Return the input windows to train on, and what was left out.
 
-    Every rule is applied to the window with its jitter, `input_length + 2 * max_jitter` bp: it lies inside one training
-    interval, shares no base with the blacklist, is at most `plan.max_unmappable` unmappable and at most 35 % N.
+    Every rule is applied to the window with its jitter, `input_length + 2 * max_jitter` bp: it lies inside one interval
+    of the part, shares no base with the blacklist, is at most `plan.max_unmappable` unmappable and at most 35 % N.
 
     Args:
         store: the genome.
         plan: which windows.
         input_length: bp the model reads.
         max_jitter: largest shift in bp.
+        part: whose intervals; classifiers are validated and tested on windows chosen as those of training are.
 
     Returns:
         Columns chrom, start, end of the windows without jitter, in the order of the genome; and the report: `kind`,
@@ -161,15 +161,15 @@ def training_windows(
         ValueError: lengths off the bins, peak windows from a store without peaks, or no window left.
     """
     _check_on_bins(store, input_length=input_length, max_jitter=max_jitter, stride=plan.stride)
-    length = input_length + 2 * max_jitter
-    intervals = store.split.intervals("train", store.chrom_sizes)
+    length, what = input_length + 2 * max_jitter, "training" if part == "train" else part
+    intervals = store.split.intervals(part, store.chrom_sizes)
     if plan.kind == "tile":
         candidates = tile_intervals(intervals, length=length, stride=plan.stride, align=store.bin_size)
     else:
         candidates = peak_windows(_peaks(store), length=length, align=store.bin_size)
     report = _Report(plan.kind, len(candidates))
-    wide = store.split.select(candidates, "train", store.chrom_sizes)
-    report.drop("outside the training intervals", len(candidates) - len(wide))
+    wide = store.split.select(candidates, part, store.chrom_sizes)
+    report.drop(f"outside the {what} intervals", len(candidates) - len(wide))
     wide = _drop_masked(store, wide, plan, report)
     if plan.kind == "peaks+background" and len(wide):
         count = round(plan.negative_ratio * len(wide))
@@ -180,7 +180,7 @@ def training_windows(
         both = pd.concat([wide, background], ignore_index=True)
         wide = both.iloc[np.argsort(store.flat_starts(both), kind="stable")].reset_index(drop=True)
     if wide.empty:
-        raise ValueError(f"{store.path}: no training window is left of {report.candidates}; left out: {report.dropped}")
+        raise ValueError(f"{store.path}: no {what} window is left of {report.candidates}; left out: {report.dropped}")
     return wide.assign(start=wide["start"] + max_jitter, end=wide["end"] - max_jitter), report.as_dict(len(wide))
 
 

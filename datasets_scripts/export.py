@@ -97,7 +97,7 @@ def export_shards(
         margin=plan.margin,
         signal_dtype="float16" if _fits_float16(store) else "float32",
         mappability=not store.unmappable.empty,
-        masks=getattr(store, "has_masks", False),
+        masks=store.has_masks,
     )
     with finished_folder(output, overwrite) as folder:
         (folder / "data").mkdir()
@@ -196,8 +196,7 @@ def _gather(store: GenomeStore, layout: RowLayout, windows: pd.DataFrame) -> pa.
     if layout.mappability:
         rows = rows._replace(mappable=np.packbits(store.gather_mappable(starts, layout.row_length), axis=1))
     if layout.masks:
-        masked: Any = store  # a store whose tracks have places that were not measured
-        measured = masked.gather_mask(starts, layout.row_length).reshape(len(starts), -1)
+        measured = store.gather_mask(starts, layout.row_length).reshape(len(starts), -1)
         rows = rows._replace(measured=np.packbits(measured, axis=1))
     return layout.encode(windows, rows)
 

@@ -5,13 +5,13 @@ from types import TracebackType
 
 import numpy as np
 
-from .store import next_offset
+from .store_files import next_offset
 
 _BLOCK = 1 << 24  # values converted at a time
 
 
 class FlatFile:
-    """A .npy file to which chromosomes are appended, laid out as `store.flat_layout` says.
+    """A .npy file to which chromosomes are appended (`begin`, then `extend`), laid out as `store.flat_layout` says.
 
     The length is known at the end only, so the header is written again then; numpy leaves room for that. A file of that
     name is unlinked first, never written into: it may be another store's too (hard links).
@@ -43,9 +43,12 @@ class FlatFile:
                 self._pad()
                 self._header()
 
-    def append(self, values: np.ndarray) -> None:
-        """Append a chromosome's values, (n,)."""
+    def begin(self) -> None:
+        """Begin the next chromosome."""
         self._pad()
+
+    def extend(self, values: np.ndarray) -> None:
+        """Append the next values of a chromosome, (n,)."""
         for start in range(0, len(values), _BLOCK):
             self._file.write(np.ascontiguousarray(values[start : start + _BLOCK], self.dtype).data)
         self._length += len(values)

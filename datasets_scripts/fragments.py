@@ -162,8 +162,8 @@ def count_insertions(
     Args:
         path: the reads.
         chrom_sizes: bp of each chromosome.
-        tn5_shift: bp added to the first and the last base; (4, -5) or (4, -4) for unshifted fragments, (0, 0) for
-            shifted ones, such as 10x.
+        tn5_shift: bp added to the first and the last base; (4, -4) for unshifted fragments, (4, -5) to match tracks
+            made so, (0, 0) for shifted ones, such as 10x.
         kind: the file's format.
         rules: which reads count.
 

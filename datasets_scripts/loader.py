@@ -12,11 +12,10 @@ from typing import Any, TypeVar, cast
 
 import numpy as np
 import torch
-from torch.utils.data import DataLoader, Sampler
+from torch.utils.data import DataLoader, Dataset, Sampler
 
-from .dataset import WindowDataset, collate
+from .dataset import collate
 from .fasta import N_CODE
-from .shard_windows import ShardWindows
 
 T = TypeVar("T")
 
@@ -90,7 +89,7 @@ class WindowLoader(DataLoader):
     computes. A CPU is not: it gathers a batch of 64 in some 40 microseconds, and trains on it for milliseconds or more.
 
     Args:
-        dataset: the windows.
+        dataset: the windows, of a store (`WindowDataset`) or an export (`ShardWindows`), with signal or with labels.
         batches: their indices; a sampler, or lists.
         num_workers: processes that gather; 0 gathers in this one.
         device: where the batches go, by the caller.
@@ -99,7 +98,7 @@ class WindowLoader(DataLoader):
 
     def __init__(
         self,
-        dataset: WindowDataset | ShardWindows,
+        dataset: Dataset,
         batches: Iterable[list[int]],
         *,
         num_workers: int = 0,

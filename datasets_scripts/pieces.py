@@ -93,7 +93,7 @@ def read_pieces(folder: Path) -> dict[str, dict[str, Any]]:
     """Return the parts of a folder by name; none where it keeps no list, or one that is damaged."""
     try:
         return json.loads((folder / MANIFEST).read_text())
-    except (FileNotFoundError, json.JSONDecodeError):
+    except (FileNotFoundError, ValueError):  # no JSON, or no text
         return {}
 
 

@@ -49,6 +49,7 @@ class ShardWindows(Dataset):
         cache_dir: str | None = None,
     ) -> None:
         check_reading(shards, max_jitter=max_jitter, mappability=mappability)
+        shards.check_whole(part)
         self.shards = shards
         self.max_jitter = max_jitter
         self.reverse_complement = reverse_complement

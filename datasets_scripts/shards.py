@@ -157,17 +157,19 @@ class Shards:
             path = _download(self.name, WINDOWS_FILE, self.revision)
         if not path.is_file():
             raise FileNotFoundError(f"{self.name} is damaged: {WINDOWS_FILE} is missing; export it again")
-        table = pq.read_table(path, filters=[("part", "==", part)]).to_pandas()
+        table = pq.read_table(path, filters=[("part", "==", part)])
         if len(table) != total:
             raise ValueError(
                 f"{self.name} is damaged: {WINDOWS_FILE} lists {len(table)} {part} windows and {LAYOUT_FILE} {total}; "
                 "export it again"
             )
+        chroms = table["chrom"].combine_chunks().dictionary_encode()  # millions of windows, few names
+        names = np.array(chroms.dictionary.to_pylist(), object)
         return pd.DataFrame(
             {
-                "chrom": table["chrom"].to_numpy(object),
-                "start": table["start"].astype(np.int64),
-                "end": table["end"].astype(np.int64),
+                "chrom": names[chroms.indices.to_numpy()],
+                "start": table["start"].to_numpy().astype(np.int64),
+                "end": table["end"].to_numpy().astype(np.int64),
             }
         )
 
@@ -199,6 +201,26 @@ class Shards:
                 f"{self.layout.row_length} bp): export it again"
             )
         return shard
+
+    def check_whole(self, *parts: Part) -> None:
+        """Look at the end of every file of some parts, where a truncated one shows; those on the Hub are left alone.
+
+        Raises:
+            FileNotFoundError: a file is missing.
+            ValueError: a file is truncated, damaged or another one.
+        """
+        if self.revision is not None:
+            return
+        path = self._root / WINDOWS_FILE
+        try:
+            pq.ParquetFile(path).close()
+        except FileNotFoundError:
+            raise FileNotFoundError(f"{self.name} is damaged: {WINDOWS_FILE} is missing; export it again") from None
+        except ValueError as error:  # pyarrow's own errors are ValueErrors
+            raise ValueError(f"{path} is truncated or damaged ({error}): export it again") from None
+        for part in parts:
+            for file in self.part_files(part):
+                self.open_file(file).close()
 
 
 def _download(name: str, file: str, revision: str | None) -> Path:

@@ -9,12 +9,13 @@ from typing import Any, cast
 
 import yaml
 
+from .interval_signal import PEAK_VALUES
 from .store_inputs import TrackSource
 from .track_details import TrackDetails
 from .track_kinds import KINDS, recognise_kind
 
 METADATA = ("sample", "cell_type", "assembly", "donor", "source", "licence", "description")
-COLUMNS = ("name", "path", "kind", "tn5_shift", "mask", "mask_gaps", "tolerance", *METADATA)
+COLUMNS = ("name", "path", "kind", "tn5_shift", "peak_value", "mask", "mask_gaps", "tolerance", *METADATA)
 _BIGWIG_SUFFIXES = (".bw", ".bigwig")
 
 
@@ -46,7 +47,8 @@ def read_sheet(path: str | Path, *, genome: str = "") -> tuple[list[TrackSource]
     """Read a sheet of one track a row.
 
     Columns: `path` (needed; relative to the sheet), `name` or `sample` (one is needed; `sample` names the track where
-    `name` is empty), `kind` (by default from the file's name), `tn5_shift` (4/-5), `mask` (BED of what was not
+    `name` is empty), `kind` (by default from the file's name), `tn5_shift` (4/-5), `peak_value` (one, signal, name),
+    `mask` (BED of what was not
     measured), `mask_gaps` (bp), `tolerance`, and `cell_type`, `assembly`, `donor`, `source`, `licence`, `description`,
     which the store keeps. A YAML sheet is a list of mappings with these keys.
 
@@ -100,7 +102,10 @@ def _track(row: _Row) -> TrackSource:
     kind = row.cells.get("kind") or _recognised(row, path)
     if kind not in KINDS:
         raise row.error("kind", f"must be one of {', '.join(KINDS)}")
-    return TrackSource(name, path, cast(Any, kind), shift)
+    value = row.cells.get("peak_value") or "one"
+    if value not in PEAK_VALUES:
+        raise row.error("peak_value", f"must be one of {', '.join(PEAK_VALUES)}")
+    return TrackSource(name, path, cast(Any, kind), shift, peak_value=cast(Any, value))
 
 
 def _recognised(row: _Row, path: Path) -> str:

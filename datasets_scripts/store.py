@@ -12,10 +12,9 @@ Chromosomes lie one after the other with PADDING bp of N and zero signal before,
 that hangs off a chromosome's end reads N and 0 without a branch.
 """
 
-import json
 import mmap
 from collections.abc import Callable, Mapping
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
 
@@ -26,27 +25,13 @@ from .bed import sizes_of
 from .chrom_names import shown
 from .folds import Split
 from .interval_runs import Runs
+from .store_files import PADDING, check_present, flat_layout, map_array, read_description, read_json, read_table
 
-PADDING = 32_768  # bp of N around every chromosome
-ALIGNMENT = 4096  # bp; chromosome offsets are multiples of it, so bins of every chromosome start on a bin
 FORMAT = "chromhub-store"
 VERSION = 1
 TRACK_DTYPES = ("uint8", "uint16", "float16", "float32")
+_KEYS = ("genome", "bin_size", "summary", "chroms", "tracks", "fingerprint")  # of store.json
 _IN_MEMORY_BELOW = 4 << 30  # bytes
-
-
-def next_offset(end: int) -> int:
-    """Return where, in flat bp, the chromosome after one that ends at `end` starts, or the array ends."""
-    return -(-(end + PADDING) // ALIGNMENT) * ALIGNMENT
-
-
-def flat_layout(chrom_sizes: Mapping[str, int]) -> tuple[dict[str, int], int]:
-    """Return the offset of each chromosome in the flat arrays, and their length, in bp."""
-    offsets, end = {}, 0
-    for chrom, size in chrom_sizes.items():
-        offsets[chrom] = next_offset(end)
-        end = offsets[chrom] + size
-    return offsets, next_offset(end)
 
 
 class GenomeStore:
@@ -81,11 +66,8 @@ class GenomeStore:
         self._offsets, self._length = flat_layout(self.chrom_sizes)
         self._in_memory = in_memory
         self._windows: dict[tuple[int, int], np.ndarray] = {}
-        self._codes = self._map("codes.npy", np.uint8, self._length)
-        num_bins = self._length // self.bin_size
-        self._tracks = [
-            self._map(f"tracks/{track['name']}.npy", self._dtype(track), num_bins) for track in description["tracks"]
-        ]
+        self._codes = map_array(path / "codes.npy", np.uint8, self._length)
+        self._tracks = [self._map(track) for track in description["tracks"]]
         if in_memory or (in_memory is None and self.num_bytes < _IN_MEMORY_BELOW):
             self.load_into_memory()
 
@@ -99,23 +81,17 @@ class GenomeStore:
 
         Raises:
             FileNotFoundError: no such folder, or a file of the store is missing.
-            ValueError: not a store, one of another version, or a file of the wrong size.
+            ValueError: not a store, one of another version, or a file that is damaged.
         """
         path = Path(path)
         if not (path / "store.json").is_file():
             raise FileNotFoundError(
                 f"{path} is not a chromhub store (no store.json): make one with `chromhub data build`"
             )
-        description = json.loads((path / "store.json").read_text())
-        if description.get("format") != FORMAT or description.get("version") != VERSION:
-            raise ValueError(
-                f"{path}/store.json must say {FORMAT} version {VERSION}, got {description.get('format')} version "
-                f"{description.get('version')}: build the store again"
-            )
-        return cls(path, description, in_memory)
+        return cls(path, read_description(path / "store.json", form=FORMAT, version=VERSION, keys=_KEYS), in_memory)
 
     def __reduce__(self) -> tuple[Callable, tuple]:
-        return _reopen, (self.path, self._in_memory)
+        return partial(type(self).open, self.path, in_memory=self._in_memory), ()
 
     @property
     def num_bytes(self) -> int:
@@ -125,26 +101,26 @@ class GenomeStore:
     @cached_property
     def peaks(self) -> pd.DataFrame:
         """Columns chrom, start, end, summit; empty when the store was built without peaks."""
-        return self._table("peaks.tsv")
+        return read_table(self.path / "peaks.tsv")
 
     @cached_property
     def blacklist(self) -> pd.DataFrame:
         """Columns chrom, start, end."""
-        return self._table("blacklist.tsv")
+        return read_table(self.path / "blacklist.tsv")
 
     @cached_property
     def unmappable(self) -> pd.DataFrame:
         """Columns chrom, start, end."""
-        return self._table("unmappable.tsv")
+        return read_table(self.path / "unmappable.tsv")
 
     @cached_property
     def gaps(self) -> pd.DataFrame:
         """Runs of N, columns chrom, start, end."""
-        return self._table("gaps.tsv")
+        return read_table(self.path / "gaps.tsv")
 
     def report(self) -> list[dict[str, Any]]:
         """Return what was read, kept and dropped of each input when the store was built."""
-        return json.loads((self.path / "report.json").read_text())
+        return read_json(self.path / "report.json")
 
     def track_metadata(self, track: int | str = 0) -> dict[str, str]:
         """Return what the sample sheet says of a track: sample, cell_type, assembly, licence, ...; maybe nothing."""
@@ -152,10 +128,10 @@ class GenomeStore:
 
     def track_mask(self, track: int | str = 0) -> pd.DataFrame:
         """Return where a track was not measured, columns chrom, start, end; maybe nowhere."""
-        file = f"tracks/{self.track_names[self._index(track)]}.mask.tsv"
-        if not (self.path / file).is_file():
+        entry = self.description["tracks"][self._index(track)]
+        if not entry.get("masked_bp"):
             return pd.DataFrame({"chrom": pd.Series([], dtype=str), "start": np.empty(0, int), "end": np.empty(0, int)})
-        return self._table(file)
+        return read_table(self._mask_file(entry))
 
     def load_into_memory(self) -> None:
         """Read the arrays into memory; random windows of a cold map are several times slower."""
@@ -305,31 +281,17 @@ class GenomeStore:
         view.flags.writeable = False
         return view
 
-    def _dtype(self, track: Mapping[str, Any]) -> str:
-        """Return the type that a track is stored in."""
-        dtype = track.get("dtype", "float32")
+    def _mask_file(self, entry: Mapping[str, Any]) -> Path:
+        return self.path / "tracks" / f"{entry['name']}.mask.tsv"
+
+    def _map(self, entry: Mapping[str, Any]) -> np.ndarray:
+        """Return a track's bins, mapped; its mask must be there too."""
+        dtype = entry.get("dtype", "float32")
         if dtype not in TRACK_DTYPES:
             raise ValueError(
-                f"{self.path}/store.json: track {track['name']} must be stored as one of {', '.join(TRACK_DTYPES)}, "
+                f"{self.path}/store.json: track {entry['name']} must be stored as one of {', '.join(TRACK_DTYPES)}, "
                 f"got {dtype!r}: build the store again"
             )
-        return dtype
-
-    def _map(self, name: str, dtype: type | str, length: int) -> np.ndarray:
-        file = self.path / name
-        if not file.is_file():
-            raise FileNotFoundError(f"{self.path} is damaged: {name} is missing; build the store again")
-        array = np.load(file, mmap_mode="r")
-        if array.dtype != dtype or array.shape != (length,):
-            raise ValueError(
-                f"{file} must hold {length} of {np.dtype(dtype)}, got {array.shape} of {array.dtype}: build again"
-            )
-        return array
-
-    def _table(self, name: str) -> pd.DataFrame:
-        types: Any = {"chrom": str, "start": "int64", "end": "int64", "summit": "int64"}
-        return pd.read_csv(self.path / name, sep="\t", dtype=types, keep_default_na=False)
-
-
-def _reopen(path: Path, in_memory: bool | None) -> GenomeStore:
-    return GenomeStore.open(path, in_memory=in_memory)
+        if entry.get("masked_bp"):
+            check_present(self._mask_file(entry))
+        return map_array(self.path / "tracks" / f"{entry['name']}.npy", dtype, self._length // self.bin_size)

@@ -12,11 +12,12 @@ from .bigwig import SUMMARIES, Summary
 from .folds import Split
 from .interval_signal import PEAK_VALUES, PeakValue
 from .reads import DUPLICATES, ReadRules
-from .store import ALIGNMENT
+from .store_files import ALIGNMENT
 from .track_kinds import KINDS, READ_KINDS, Kind, recognise_by_start, recognise_kind
 
 _FINGERPRINTED = 1 << 20  # bytes at either end of a file
 _CPM = 1e6
+_TWO_BIT = (b"\x43\x27\x41\x1a", b"\x1a\x41\x27\x43")  # its first bytes, in either byte order
 
 
 def name_and_path(text: str) -> tuple[str, Path]:
@@ -41,7 +42,7 @@ class TrackSource:
         rules: which reads count.
         exclude: "chrom" or "chrom:start-end" where nothing counts (chrM, rDNA); the signal is 0 there.
         depth: the signal is scaled to this sum over the genome (1e6: counts per million); None leaves it as it is.
-        peak_value: of peaks, 1 inside ("one") or their signalValue ("signal").
+        peak_value: of peaks, 1 inside ("one"), their signalValue ("signal") or the number at their name's end ("name").
         barcodes: table of barcodes and cell types, for fragments with barcodes; `pseudobulks` makes a track of each.
         cell_type: the one that is this track.
         spool: folder in which `read_once` left the file's reads.
@@ -138,10 +139,10 @@ class StoreInputs:
     """What a store is made from.
 
     Attributes:
-        fasta: the genome.
+        fasta: the genome; several files, one after the other, are one genome.
         tracks: at least one.
         split: a JSON file, "asap-0" to "asap-4", a `Split`, or None: "asap-0" for a genome with chr1 to chr22.
-        peaks: narrowPeak or BED; None for a store that is evaluated genome-wide only.
+        peaks: narrowPeak or BED; None takes the peaks of the tracks that are peaks, all together, if any is.
         blacklist: BED of regions never used.
         unmappable: BED of regions without unique reads.
         mask_regions: "chrom:start-end" or "chrom", joined to the blacklist.
@@ -151,7 +152,7 @@ class StoreInputs:
         chroms: chromosomes to take; None takes all.
     """
 
-    fasta: Path
+    fasta: Path | tuple[Path, ...]
     tracks: tuple[TrackSource, ...]
     split: Path | str | Split | None = None
     peaks: Path | None = None
@@ -162,6 +163,11 @@ class StoreInputs:
     summary: Summary | None = None
     genome: str = ""
     chroms: tuple[str, ...] | None = None
+
+    @property
+    def fasta_files(self) -> tuple[Path, ...]:
+        """The files of the genome."""
+        return self.fasta if isinstance(self.fasta, tuple) else (self.fasta,)
 
 
 @dataclass
@@ -204,6 +210,17 @@ class InputReport:
             digest.update(file.read())
         return cls(name, path.name, unit, num_bytes=size, sha256=digest.hexdigest())
 
+    @classmethod
+    def of_all(cls, name: str, paths: tuple[Path, ...], unit: str = "intervals") -> "InputReport":
+        """Begin the report of one input that lies in one or several files; their digests become one."""
+        first, *others = (cls.of(name, path, unit) for path in paths)
+        if others:
+            digests = "".join(report.sha256 for report in (first, *others))
+            first.sha256 = hashlib.sha256(digests.encode()).hexdigest()
+            first.file = ", ".join(path.name for path in paths)
+            first.num_bytes += sum(report.num_bytes for report in others)
+        return first
+
     def drop(self, reason: str, number: int) -> None:
         """Add to the count of one reason."""
         if number:
@@ -231,10 +248,18 @@ def check_inputs(inputs: StoreInputs) -> Summary:
             )
         if names.count(name) > 1:
             raise ValueError(f"two tracks are called {name!r}: name them apart, as in --track name=path")
-    paths = [inputs.fasta, *(track.path for track in inputs.tracks), *(track.barcodes for track in inputs.tracks)]
+    paths = [
+        *inputs.fasta_files,
+        *(track.path for track in inputs.tracks),
+        *(track.barcodes for track in inputs.tracks),
+    ]
     for path in [*paths, inputs.peaks, inputs.blacklist, inputs.unmappable]:
         if path is not None and not Path(path).is_file():
             raise FileNotFoundError(f"{path} does not exist or is not a file")
+    for fasta in inputs.fasta_files:
+        with Path(fasta).open("rb") as file:
+            if file.read(4) in _TWO_BIT:
+                raise ValueError(f"{fasta} is a 2bit file: make a FASTA of it, as by `twoBitToFa`, and give that")
     for track in inputs.tracks:
         _check_track(track)
     if inputs.summary is not None:

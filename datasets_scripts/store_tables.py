@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 
 from .bed import clip_to_end, drop_past_end, parse_region, place_intervals, read_intervals, read_peaks
@@ -29,21 +30,26 @@ class Genome:
 
 
 def peak_table(inputs: StoreInputs, genome: Genome, reports: list[InputReport]) -> pd.DataFrame:
-    """Return the peaks on the genome; none without a file."""
-    if inputs.peaks is None:
+    """Return the peaks on the genome: of the file given, or else of all tracks that are peaks; maybe none."""
+    of_tracks = [track.path for track in inputs.tracks if track.kind == "peaks"]
+    paths = of_tracks if inputs.peaks is None else [inputs.peaks]
+    if not paths:
         return pd.DataFrame({"chrom": [], "start": [], "end": [], "summit": []})
-    report = InputReport.of("peaks", inputs.peaks, "peaks")
+    report = InputReport.of_all("peaks", tuple(paths), "peaks")
     reports.append(report)
-    peaks = read_peaks(inputs.peaks)
-    report.read = len(peaks)
-    peaks = _placed(peaks, genome, report, inputs.peaks)
+    tables = [read_peaks(path) for path in paths]
+    report.read = sum(map(len, tables))
+    placed = [_placed(table, genome, report, path) for table, path in zip(tables, paths, strict=True)]
+    peaks = _in_order(pd.concat(placed, ignore_index=True), genome) if len(placed) > 1 else placed[0]
     peaks, num_off = drop_past_end(peaks, genome.sizes)
     report.drop("past the chromosome's end", num_off)
     report.kept = len(peaks)
     if num_off:
         report.notes.append("peaks past a chromosome's end hint at another assembly")
     if peaks.empty:
-        raise ValueError(f"{inputs.peaks}: none of {report.read} peaks lies on the genome ({report.dropped})")
+        raise ValueError(
+            f"{', '.join(map(str, paths))}: none of {report.read} peaks lies on the genome ({report.dropped})"
+        )
     return peaks
 
 
@@ -58,9 +64,15 @@ def blacklist_table(inputs: StoreInputs, genome: Genome, reports: list[InputRepo
         report.kept = len(tables[-1])
         report.drop("chromosome not chosen", report.read - report.kept)
     table = pd.concat(tables, ignore_index=True)
+    return _in_order(table, genome)
+
+
+def _in_order(table: pd.DataFrame, genome: Genome) -> pd.DataFrame:
+    """Return intervals in the order of the genome."""
     rank = {chrom: i for i, chrom in enumerate(genome.sizes)}
-    rows = sorted(table.itertuples(index=False, name=None), key=lambda row: (rank[row[0]], *row[1:]))
-    return pd.DataFrame(rows, columns=["chrom", "start", "end"])
+    keys = [table[column].to_numpy() for column in reversed(table.columns[1:])]
+    order = np.lexsort([*keys, np.array([rank[chrom] for chrom in table["chrom"]], np.int64)])
+    return table.take(order).reset_index(drop=True)
 
 
 def _mask_region(text: str, genome: Genome) -> tuple[str, int, int]:

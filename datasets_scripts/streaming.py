@@ -91,7 +91,7 @@ class StreamingWindows(IterableDataset):
         )
         self.epoch = 0
         self.handed_out = 0  # batches of this epoch, by this copy of the dataset or the loader around it
-        self._start = 0
+        self._start = self._unread = 0
 
     def __len__(self) -> int:
         """Return the number of batches of an epoch on this rank, the same on every rank."""
@@ -104,9 +104,17 @@ class StreamingWindows(IterableDataset):
 
     def set_epoch(self, epoch: int) -> None:
         """Choose the epoch; one that is not the present one starts at its first batch."""
+        self._unread = 0
         if epoch != self.epoch:
             self.epoch = epoch
             self.handed_out = self._start = 0
+
+    def leave_unread(self, batches: int) -> None:
+        """Let the next pass give its first so many batches empty, as a training loop that resumes drops them anyway.
+
+        A call of `set_epoch` takes it back.
+        """
+        self._unread = batches
 
     def state_dict(self) -> dict[str, int]:
         """Return where the stream is: `epoch`, and `batches` of it that were handed out."""
@@ -129,8 +137,13 @@ class StreamingWindows(IterableDataset):
         """Yield batches as `WindowDataset` gives them, numpy arrays."""
         worker = get_worker_info()
         first, step = (worker.id, worker.num_workers) if worker else (0, 1)
-        start, self._start = self._start, 0
-        with _Reader(self, range(start + first, len(self), step)) as reader:
+        mine = range(self._start + first, len(self), step)
+        unread = len(range(mine.start, self._start + self._unread, step))
+        self._start = self._unread = 0
+        for batch in mine[:unread]:
+            self.handed_out = batch + 1
+            yield {}
+        with _Reader(self, mine[unread:]) as reader:
             for batch in reader.batches:
                 arrays = reader.read(batch)
                 self.handed_out = batch + 1

@@ -88,9 +88,13 @@ def read_once(tracks: Iterable[TrackSource]) -> Iterator[list[TrackSource]]:
     for track in tracks:
         if track.is_reads:
             groups.setdefault((track.path, track.kind, track.rules, track.barcodes), []).append(track)
+    shared = [group for group in groups.values() if len(group) > 1]
+    if not shared:
+        yield tracks
+        return
     with tempfile.TemporaryDirectory(prefix="chromhub-reads-") as folder:
         spools: dict[TrackSource, Path] = {}
-        for number, group in enumerate(group for group in groups.values() if len(group) > 1):
+        for number, group in enumerate(shared):
             place, first = Path(folder) / str(number), group[0]
             place.mkdir()
             spool_reads(first.path, place, kind=first.kind, rules=first.rules, barcodes=first.barcodes)
@@ -195,7 +199,11 @@ class _BigWigReader:
         """Nothing is left to report."""
 
 
-_PEAK_NOTES = {"one": "1 inside", "signal": "column 7, the signalValue, inside"}
+_PEAK_NOTES = {
+    "one": "1 inside",
+    "signal": "column 7, the signalValue, inside",
+    "name": "the number that ends their name, inside",
+}
 
 
 class _IntervalReader:
@@ -236,10 +244,12 @@ class _IntervalReader:
         else:
             rows = rows[np.argsort(rows["start"], kind="stable")]
             check_no_overlap(rows, self.track.path, name)
+        rows = _cut_before(rows, self.excluded, (chrom, name), size)
         if len(rows) and rows["end"].max() > size:
             raise ValueError(
                 f"{self.track.path} has an interval that ends at {name}:{rows['end'].max()}, the FASTA's {chrom} has "
-                f"{size} bp: they are of different assemblies, give the FASTA the track was made on"
+                f"{size} bp: they are of different assemblies, give the FASTA the track was made on, or for a FASTA of "
+                f"a part of {chrom} leave out the rest by --exclude {chrom}:{size}-{rows['end'].max()}"
             )
         bins = bin_intervals(rows, num_bins=num_bins, bin_size=bin_size, summary=summary)
         return _cleared(bins, self.excluded, (chrom, name), bin_size)
@@ -280,6 +290,15 @@ def _excluded(track: TrackSource, in_file: Iterable[str], genome: Genome, report
         else:
             found.append(Excluded(chrom, start or 0, end))
     return tuple(found)
+
+
+def _cut_before(rows: np.ndarray, excluded: Iterable[Excluded], names: tuple[str, ...], size: int) -> np.ndarray:
+    """Return intervals without what lies in an excluded region that reaches past the chromosome's end."""
+    for region in excluded:
+        if region.chrom in names and region.end is not None and region.end > size:
+            rows = rows[rows["start"] < region.start].copy()
+            rows["end"] = np.where(rows["end"] <= region.end, np.minimum(rows["end"], region.start), rows["end"])
+    return rows
 
 
 def _cleared(bins: np.ndarray, excluded: Iterable[Excluded], names: tuple[str, ...], bin_size: int) -> np.ndarray:

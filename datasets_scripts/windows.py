@@ -13,7 +13,7 @@ from .bed import sizes_of
 from .store import GenomeStore
 
 _COLUMNS = ["chrom", "start", "end"]
-_GC_BINS = 50  # of 2 % each
+NUM_GC_BINS = 50  # of 2 % each
 _CANDIDATES_PER_WINDOW = 20
 _GATHER = 4096  # windows whose bases are looked at together
 
@@ -96,10 +96,10 @@ def background_windows(
     candidates, _ = drop_overlapping(candidates, store.peaks)
     candidates, _ = drop_covered(candidates, store.gaps, max_fraction=0.35)
     order = rng.permutation(len(candidates))[: count * _CANDIDATES_PER_WINDOW]
-    wanted = np.bincount(_gc_bins(store, like), minlength=_GC_BINS)
+    wanted = np.bincount(gc_bins(store, like), minlength=NUM_GC_BINS)
     quota = _shares(wanted, count)
-    found = _gc_bins(store, candidates.iloc[order])
-    chosen = np.concatenate([order[found == b][: quota[b]] for b in range(_GC_BINS)])
+    found = gc_bins(store, candidates.iloc[order])
+    chosen = np.concatenate([order[found == b][: quota[b]] for b in range(NUM_GC_BINS)])
     return candidates.iloc[np.sort(chosen)].reset_index(drop=True)
 
 
@@ -148,7 +148,7 @@ def _merged(starts: np.ndarray, ends: np.ndarray) -> tuple[np.ndarray, np.ndarra
     return starts[new], reach[np.append(new[1:], len(starts)) - 1]
 
 
-def _gc_bins(store: GenomeStore, windows: pd.DataFrame) -> np.ndarray:
+def gc_bins(store: GenomeStore, windows: pd.DataFrame) -> np.ndarray:
     """Return the 2-% bin of each window's GC content among A C G T, (n,) int64."""
     bins = np.zeros(len(windows), np.int64)
     length = int((windows["end"] - windows["start"]).iloc[0]) if len(windows) else 0
@@ -156,7 +156,7 @@ def _gc_bins(store: GenomeStore, windows: pd.DataFrame) -> np.ndarray:
     for i in range(0, len(windows), _GATHER):
         codes = store.gather_codes(starts[i : i + _GATHER], length)
         strong, known = ((codes == 1) | (codes == 2)).sum(axis=1), (codes < 4).sum(axis=1)
-        bins[i : i + _GATHER] = np.minimum(strong * _GC_BINS // np.maximum(known, 1), _GC_BINS - 1)
+        bins[i : i + _GATHER] = np.minimum(strong * NUM_GC_BINS // np.maximum(known, 1), NUM_GC_BINS - 1)
     return bins
 
 

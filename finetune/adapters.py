@@ -7,20 +7,27 @@ from torch import nn
 from torch.nn.modules.batchnorm import _BatchNorm
 from transformers import PreTrainedModel
 
-from ..modeling import head_modules, lora_targets
+from ..modeling import default_rank, head_modules, lora_layers
 from .recipe import LoraRecipe
 
 
-def attach(model: PreTrainedModel, mode: str, *, lora: LoraRecipe) -> PreTrainedModel | PeftModel:
+def attach(
+    model: PreTrainedModel, mode: str, *, lora: LoraRecipe, batch_norm: str = "frozen"
+) -> PreTrainedModel | PeftModel:
     """Return `model` with the weights of `mode` trainable and all others frozen.
 
     Args:
         model: the base, changed in place: frozen, and in mode "lora" its layers wrapped.
-        mode: "scratch", "full", "lora" or "head".
+        mode: "scratch", "full", "two-stage", "lora" or "head".
         lora: rank, alpha and dropout of mode "lora".
+        batch_norm: as in `Recipe`. Unless it is "frozen", an adapter holds the normalisation layers with their
+            statistics, which would otherwise be lost with the run.
 
     Returns:
         The model to train. At first it predicts what `model` did: an adapter starts as nothing.
+
+    Raises:
+        ValueError: dropout in an adapter of parameters.
     """
     if mode == "head":
         model.requires_grad_(False)
@@ -28,14 +35,15 @@ def attach(model: PreTrainedModel, mode: str, *, lora: LoraRecipe) -> PreTrained
             model.get_submodule(name).requires_grad_(True)
     if mode != "lora":
         return model
-    config = LoraConfig(
-        r=lora.r,
-        lora_alpha=lora.alpha,  # pyright: ignore[reportArgumentType] - peft scales by alpha / r, any number
-        lora_dropout=lora.dropout,
-        target_modules=lora_targets(model),
-        modules_to_save=head_modules(model),
-    )
-    adapted = get_peft_model(model, config)
+    layers = lora_layers(model, r=lora.r or default_rank(model), alpha=lora.alpha)
+    if lora.dropout and layers["target_parameters"]:
+        raise ValueError(
+            f"`lora.dropout` must be 0 where an adapter changes weights themselves ({layers['target_parameters'][0]}), "
+            f"got {lora.dropout}"
+        )
+    if batch_norm != "frozen":
+        layers["modules_to_save"] += [name for name, module in model.named_modules() if isinstance(module, _BatchNorm)]
+    adapted = get_peft_model(model, config := LoraConfig(lora_dropout=lora.dropout, **layers))
     # Until the adapter is final its base's name is nobody's business: with one, each checkpoint asks the Hub about it.
     config.base_model_name_or_path = None
     return adapted
@@ -60,8 +68,7 @@ def save_adapter(model: PeftModel, folder: str | Path, *, base: str) -> None:
 def freeze_statistics(model: nn.Module) -> None:
     """Put batch normalisation in evaluation mode, so that training leaves its running statistics alone.
 
-    An adapter's file holds no buffers: statistics that moved in training would be lost with the run, and the loaded
-    adapter would sit on a base it was not trained on. A head alone would drift the same way under a frozen trunk.
+    Statistics that move under a frozen trunk would make its features others than the base's.
     """
     for module in model.modules():
         if isinstance(module, _BatchNorm):

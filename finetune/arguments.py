@@ -7,6 +7,7 @@ from accelerate import PartialState
 from transformers import TrainingArguments
 
 from .recipe import Recipe
+from .two_stage import head_steps
 
 
 def training_arguments(
@@ -21,7 +22,7 @@ def training_arguments(
         device: CPU or not; the Trainer picks which GPU.
 
     Raises:
-        ValueError: the batch does not divide over the processes.
+        ValueError: the batch does not divide over the processes, or no step is left for the second stage.
     """
     processes = PartialState(cpu=device.type == "cpu").num_processes
     parts = processes * recipe.accumulate
@@ -30,8 +31,14 @@ def training_arguments(
             f"`batch_size` must divide over {processes} processes and {recipe.accumulate} accumulated parts, "
             f"got {recipe.batch_size}"
         )
-    num_steps = (recipe.epochs or 1) * steps_per_epoch
+    first = head_steps(recipe, steps_per_epoch)
+    num_steps = first + (recipe.epochs or 1) * steps_per_epoch
     num_steps = min(num_steps, recipe.max_steps or num_steps)
+    if first and num_steps <= first:
+        raise ValueError(
+            f"`max_steps` must leave some for the second stage, which starts after {first} steps, got {num_steps}; "
+            "raise it, or lower `head_stage.epochs`"
+        )
     eval_steps = min(recipe.eval_steps or steps_per_epoch, num_steps)
     args = TrainingArguments(
         output_dir=str(Path(folder).resolve()),
@@ -58,7 +65,7 @@ def training_arguments(
         logging_steps=max(1, eval_steps // 10),
         logging_nan_inf_filter=False,  # `ShowProgress` stops there instead
         load_best_model_at_end=True,
-        metric_for_best_model="eval_pearson",
+        metric_for_best_model=f"eval_{recipe.metric}",
         greater_is_better=True,
         report_to="none",
         disable_tqdm=True,

@@ -1,17 +1,20 @@
 """What a recipe's `data` may be: the folder of a store, or exported windows in a folder or on the Hub."""
 
 import math
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
+from ..datasets_scripts.chosen_tracks import ChosenTracks
 from ..datasets_scripts.dataset import WindowDataset, WindowPlan
 from ..datasets_scripts.shard_windows import ShardWindows
 from ..datasets_scripts.shards import LAYOUT_FILE, Shards
 from ..datasets_scripts.store import GenomeStore
 from ..datasets_scripts.streaming import StreamingWindows
+from ..datasets_scripts.window_labels import LabelledWindows, LabelRule
 from ..inference.load import looks_like_path
 from ..modeling import AtacConfig
 from .recipe import Recipe, WindowRecipe
@@ -20,21 +23,26 @@ from .selection import select_windows
 ROW = "row"  # column of a table of windows: its row among the exported windows of the part
 
 
-def open_data(name: str) -> GenomeStore | Shards:
+def open_data(name: str, tracks: Sequence[str] | None = None) -> GenomeStore | Shards:
     """Open a recipe's data.
 
     Args:
         name: folder of a store or of exported windows, or ORG/NAME of exported windows on the Hub.
+        tracks: names of a store's tracks to take; None for all.
 
     Raises:
         FileNotFoundError: none of these.
-        ValueError: damaged.
+        ValueError: damaged, an unknown track, or tracks of an export.
         OSError: the Hub cannot be reached.
     """
     on_hub = name.count("/") == 1 and not looks_like_path(name)
     if on_hub or (Path(name).expanduser() / LAYOUT_FILE).is_file():
-        return Shards.open(name)
-    return GenomeStore.open(name)
+        shards = Shards.open(name)
+        if tracks is not None and list(tracks) != list(shards.track_names):
+            raise ValueError(f"{name} is an export, whose tracks {shards.track_names} are read together: drop `tracks`")
+        return shards
+    store = GenomeStore.open(name)
+    return store if tracks is None else ChosenTracks.of(store, tracks)
 
 
 def choose_windows(
@@ -51,6 +59,7 @@ def choose_windows(
     if isinstance(data, GenomeStore):
         return select_windows(recipe, data, config)
     _check_export(recipe, data, config)
+    data.check_whole(*_parts(data))
     train, valid = (data.windows(part).assign(**{ROW: lambda table: np.arange(len(table))}) for part in _parts(data))
     keep = math.ceil(recipe.windows.fraction * len(train))
     keep = min(keep, recipe.windows.max_windows or keep)
@@ -67,7 +76,7 @@ def choose_windows(
 
 def window_dataset(
     recipe: Recipe, data: GenomeStore | Shards, windows: pd.DataFrame, *, config: AtacConfig, train: bool
-) -> WindowDataset | ShardWindows:
+) -> WindowDataset | ShardWindows | LabelledWindows:
     """Return the map-style dataset of chosen windows; both kinds give the same batches for the same windows.
 
     Args:
@@ -77,12 +86,19 @@ def window_dataset(
         config: of the model.
         train: for training, with the recipe's jitter and strand, or for validation, without.
     """
-    options: dict[str, Any] = {"mappability": config.mappability_weight > 0, "seed": recipe.seed}
+    options: dict[str, Any] = {"seed": recipe.seed}
+    if recipe.task == "tracks":
+        options["mappability"] = config.mappability_weight > 0
     if train:
         options |= {"max_jitter": recipe.max_jitter, "reverse_complement": recipe.reverse_complement}
     if isinstance(data, GenomeStore):
-        return WindowDataset(data, windows, input_length=config.input_length, **options)
-    return ShardWindows(data, "train" if train else "valid", rows=windows[ROW].to_numpy(), **options)
+        dataset = WindowDataset(data, windows, input_length=config.input_length, **options)
+    else:
+        dataset = ShardWindows(data, "train" if train else "valid", rows=windows[ROW].to_numpy(), **options)
+    if recipe.task == "tracks":
+        return dataset
+    rule = LabelRule(**recipe.labels.model_dump())
+    return LabelledWindows(dataset, rule, input_length=config.input_length, bin_size=data.bin_size)
 
 
 def training_stream(
@@ -127,7 +143,7 @@ def training_dataset(
     config: AtacConfig,
     rank: int = 0,
     world_size: int = 1,
-) -> WindowDataset | ShardWindows | StreamingWindows:
+) -> WindowDataset | ShardWindows | LabelledWindows | StreamingWindows:
     """Return the training windows as the recipe reads them; arguments as of `window_dataset` and `training_stream`.
 
     Raises:
@@ -152,7 +168,7 @@ def _parts(data: Shards) -> tuple[Any, Any]:
 
 def _check_export(recipe: Recipe, data: Shards, config: AtacConfig) -> None:
     """Refuse an export that is not what the recipe asks for or the model reads."""
-    for name in ("input_length", "target_length"):
+    for name in ("input_length", "target_length") if recipe.task == "tracks" else ("input_length",):
         made, wanted = getattr(data.layout, name), getattr(config, name)
         if made != wanted:
             raise ValueError(

@@ -7,34 +7,53 @@ from torch import nn
 
 from ..modeling.convnext_block import GlobalResponseNorm
 from ..modeling.xlstm_core import HeadLinear
+from .layer_decay import layer_factors
 
 _DECAYING = (nn.Linear, nn.Conv1d, nn.LSTM, nn.MultiheadAttention, HeadLinear)
 
 
-def parameter_groups(model: nn.Module, *, weight_decay: float) -> list[dict[str, Any]]:
-    """Split the trainable parameters in one group that decays and one that does not.
+def parameter_groups(
+    model: nn.Module, *, weight_decay: float, learning_rate: float = 1.0, layer_decay: float = 1.0
+) -> list[dict[str, Any]]:
+    """Split the trainable parameters in one group that decays and one that does not, for each learning rate.
 
     Weights of linear, convolution, LSTM and attention layers decay, and gamma and beta of GRN; biases and the scales
     of normalisations do not (atac-asap 0.2.2, `configure_adamw`). An adapter's matrices do not decay either: their
     rank already bounds the update, and pulling A and B to 0 apart is no pull of their product towards the base.
+
+    Args:
+        model: whose parameters that require gradients are split.
+        weight_decay: of the one group.
+        learning_rate: of the head.
+        layer_decay: `layer_factors`.
     """
-    decays: dict[int, nn.Parameter] = {}
-    rests: dict[int, nn.Parameter] = {}
+    factors = layer_factors(model, decay=layer_decay)
+    groups: dict[tuple[float, bool], dict[int, nn.Parameter]] = {}
     for module_name, module in model.named_modules():
         for name, parameter in module.named_parameters(recurse=False):
             if parameter.requires_grad:
                 weight = isinstance(module, _DECAYING) and "weight" in name and "lora_" not in module_name
-                group = decays if weight or isinstance(module, GlobalResponseNorm) else rests
-                group[id(parameter)] = parameter
-    groups = [
-        {"params": list(decays.values()), "weight_decay": weight_decay},
-        {"params": list(rests.values()), "weight_decay": 0.0},
+                decays = weight or isinstance(module, GlobalResponseNorm)
+                factor = factors[f"{module_name}.{name}" if module_name else name]
+                groups.setdefault((factor, decays), {})[id(parameter)] = parameter
+    return [
+        {
+            "params": list(groups[factor, decays].values()),
+            "weight_decay": weight_decay if decays else 0.0,
+            "lr": learning_rate * factor,
+        }
+        for factor, decays in sorted(groups, reverse=True)  # the head first, whose rate is the one shown
     ]
-    return [group for group in groups if group["params"]]
 
 
 def build_optimizer(
-    model: nn.Module, *, learning_rate: float, betas: tuple[float, float], weight_decay: float
+    model: nn.Module,
+    *,
+    learning_rate: float,
+    betas: tuple[float, float],
+    weight_decay: float,
+    layer_decay: float = 1.0,
 ) -> torch.optim.AdamW:
-    """Return AdamW over the trainable parameters of `model`."""
-    return torch.optim.AdamW(parameter_groups(model, weight_decay=weight_decay), lr=learning_rate, betas=betas)
+    """Return AdamW over the trainable parameters of `model`; arguments as of `parameter_groups`."""
+    groups = parameter_groups(model, weight_decay=weight_decay, learning_rate=learning_rate, layer_decay=layer_decay)
+    return torch.optim.AdamW(groups, lr=learning_rate, betas=betas)

@@ -1,7 +1,7 @@
 """What a person watching a run sees, on standard error, and the run's history as rows."""
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -11,23 +11,29 @@ from rich.progress import TimeRemainingColumn as Remaining
 from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 from transformers.utils import logging
 
-HISTORY_KEYS = ("loss", "learning_rate", "eval_loss", "eval_pearson")
+HISTORY_KEYS = ("loss", "learning_rate", "eval_loss")
+METRIC_NAMES = {"pearson": "Pearson", "auroc": "AUROC", "auprc": "AUPRC"}
 
 
-def history_rows(log_history: list[dict[str, Any]]) -> list[dict[str, Any]]:
+def history_rows(log_history: list[dict[str, Any]], metrics: Sequence[str] = ("pearson",)) -> list[dict[str, Any]]:
     """Join the Trainer's log into one row a step.
 
+    Args:
+        log_history: the Trainer's.
+        metrics: what an evaluation measures beside the loss.
+
     Returns:
-        Rows {step, epoch, loss, learning_rate, eval_loss, eval_pearson}; None where nothing was measured, or where it
-        is not a number. `loss` is the mean since the row before.
+        Rows {step, epoch, loss, learning_rate, eval_loss, eval_pearson} (or the other
+        metrics); None where nothing was measured, or where it is not a number. `loss` is the mean since the row before.
     """
     rows: dict[int, dict[str, Any]] = {}
+    keys = [*HISTORY_KEYS, *(f"eval_{metric}" for metric in metrics)]
     for entry in log_history:
         if "loss" not in entry and "eval_loss" not in entry:
             continue  # the summary after the last step
-        empty = {"step": entry["step"], "epoch": round(entry["epoch"], 4), **dict.fromkeys(HISTORY_KEYS)}
+        empty = {"step": entry["step"], "epoch": round(entry["epoch"], 4), **dict.fromkeys(keys)}
         row = rows.setdefault(entry["step"], empty)
-        for key in HISTORY_KEYS:
+        for key in keys:
             if key in entry and math.isfinite(entry[key]):
                 row[key] = float(entry[key])
     return [rows[step] for step in sorted(rows)]
@@ -52,10 +58,12 @@ class ShowProgress(TrainerCallback):
 
     Args:
         show: False shows nothing.
+        metric: what an evaluation's line shows.
     """
 
-    def __init__(self, *, show: bool) -> None:
+    def __init__(self, *, show: bool, metric: str = "pearson") -> None:
         self.show = show
+        self.metric = metric
         self.console = Console(stderr=True, highlight=False)
         self.bar = Progress(
             TextColumn("training"),
@@ -117,12 +125,12 @@ class ShowProgress(TrainerCallback):
         if not self.show or not metrics:
             return
         losses = [entry["loss"] for entry in state.log_history if "loss" in entry]
-        pearson = metrics["eval_pearson"]
-        best = state.best_metric is None or pearson > state.best_metric
+        found = metrics[f"eval_{self.metric}"]
+        best = state.best_metric is None or found > state.best_metric
         self.console.print(
             f"step {state.global_step}/{state.max_steps}  epoch {state.epoch or 0:.2f}  "
             f"loss {losses[-1] if losses else math.nan:.4f}  validation loss {metrics['eval_loss']:.4f}  "
-            f"Pearson {pearson:.4f}{'  best' if best else ''}",
+            f"{METRIC_NAMES[self.metric]} {found:.4f}{'  best' if best else ''}",
             soft_wrap=True,
         )
 

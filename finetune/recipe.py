@@ -7,8 +7,15 @@ from typing import Any, Literal
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
-LEARNING_RATES = {"scratch": 1e-3, "full": 1e-4, "lora": 1e-3, "head": 1e-3}
-EPOCHS = {"scratch": 70, "full": 10, "lora": 10, "head": 10}
+LEARNING_RATES = {"scratch": 1e-3, "full": 1e-4, "two-stage": 2e-5, "lora": 1e-3, "head": 1e-3}
+EPOCHS = {"scratch": 70, "full": 10, "two-stage": 10, "lora": 10, "head": 10}
+
+
+TASK_METRICS = {"tracks": ("pearson",), "classification": ("auroc", "auprc")}
+TASK_DEFAULTS: dict[str, dict[str, Any]] = {
+    "tracks": {"metric": "pearson"},
+    "classification": {"max_jitter": 64, "metric": "auroc"},
+}
 
 
 class WindowRecipe(BaseModel):
@@ -33,20 +40,50 @@ class WindowRecipe(BaseModel):
     fraction: float = Field(default=1.0, gt=0, le=1)
 
 
-class LoraRecipe(BaseModel):
-    """The adapter of mode "lora", on every layer where merging is exact; the head is trained whole beside it.
+class HeadStageRecipe(BaseModel):
+    """The first stage of mode "two-stage", which trains the head alone by a cosine of its own.
 
     Args:
-        r: rank.
-        alpha: the update is scaled by alpha / r.
-        dropout: on the adapter's input.
+        epochs: passes over the windows.
+        learning_rate: peak.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    r: int = Field(default=8, gt=0)
-    alpha: float = Field(default=16, gt=0)
+    epochs: int = Field(default=3, gt=0)
+    learning_rate: float = Field(default=1e-3, gt=0)
+
+
+class LoraRecipe(BaseModel):
+    """The adapter of mode "lora", on every layer of every core; `modeling/lora_targets.py` says how.
+
+    Args:
+        r: rank. Default: the largest of 8, 4 and 2 at which the adapter is below 5 % of the base, or 2.
+        alpha: the update is scaled by alpha / r. Default: 2 r.
+        dropout: on the adapter's input; none on an LSTM's weights, where the adapter has no input.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    r: int | None = Field(default=None, gt=0)
+    alpha: float | None = Field(default=None, gt=0)
     dropout: float = Field(default=0.0, ge=0, lt=1)
+
+
+class LabelRecipe(BaseModel):
+    """When a window is open in a track, for task "classification": see `datasets_scripts.window_labels.LabelRule`.
+
+    Args:
+        width: central bp of the window that are looked at.
+        threshold: raw units; a bin is covered above it. Of a track that counts cell types, k - 1 asks for k of them.
+        min_covered: share of the centre's bins that must be covered.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    width: int = Field(default=200, gt=0)
+    threshold: float = Field(default=0.0, ge=0)
+    min_covered: float = Field(default=0.5, gt=0, le=1)
 
 
 class Recipe(BaseModel):
@@ -55,24 +92,37 @@ class Recipe(BaseModel):
     Args:
         data: folder of a genome store or of exported windows, relative to the working directory as is `base`; or the
             Hub id of exported windows.
+        task: "tracks" predicts the signal of every bin; "classification" whether a window is open, a yes or no a track.
+        tracks: names of the data's tracks to learn, in this order; None takes all.
+        labels: `LabelRecipe`.
+        class_weights: of "classification": [weight of 0, of 1] on the loss, or "balanced" by the training labels.
+        metric: what chooses the best weights and stops the run: "pearson" of tracks, of classification the mean over
+            tracks of "auroc" (default) or "auprc" on the validation windows.
         streaming: read the training windows of an export as a stream, without the copy that `load_dataset` makes.
-        preset: architecture of a model trained from scratch, e.g. "convnext-dcnn"; or
+        preset: architecture of a model trained from scratch, e.g. "convnext-dcnn", and of a classifier also
+            "chromtransfer-pretraining" or "chromtransfer-finetuning"; or
         base: run folder or Hub id of the model to start from.
-        mode: "scratch", or from a base "full" (every weight), "lora" (an adapter and the head) or "head".
-            Default: "lora" with a base, "scratch" without.
-        model: fields of `AtacConfig` for a model from scratch, e.g. {target_transform: none}. With a base they only
+        mode: "scratch", or from a base "full" (every weight), "lora" (an adapter), "head", or "two-stage" (the head,
+            then every weight at a low rate). Default: "lora" with a base, "scratch" without.
+        model: fields of `AtacConfig` (`ChromTransferConfig`) for a model from scratch, e.g.
+            {target_transform: none}. With a base they only
             state what the base must have.
         new_head: start the base's head afresh. Needed where the data has another number of tracks.
         windows: `WindowRecipe`.
         max_eval_windows: validate on so many windows, evenly spread; None validates on all.
         max_jitter: training windows move by up to so many bp, anew each epoch; a multiple of the bin size.
+            Default: 1024, and 64 for classification, whose labels are those of the centre.
         reverse_complement: show each window reverse-complemented in every second epoch or so, by chance.
-        epochs: at most so many passes over the windows. Default: 70 from scratch (the paper), else 10.
+        epochs: at most so many passes over the windows, in mode "two-stage" those of the second stage. Default: 70 from
+            scratch (the paper), else 10.
         max_steps: at most so many optimiser steps, whatever `epochs` says.
         batch_size: windows per optimiser step, over all processes and accumulated batches.
         accumulate: split each step's batch in so many parts, to save memory.
         eval_batch_size: windows at a time in validation.
-        learning_rate: peak. Default: 1e-3 (the paper's), and 1e-4 for mode "full", whose every weight is already good.
+        learning_rate: peak. Default: 1e-3 (the paper's), and 1e-4 for mode "full", whose every weight is already good;
+            2e-5 for the second stage of "two-stage" (ChromTransfer: 5e-6 in up to 100 epochs).
+        head_stage: `HeadStageRecipe`.
+        layer_decay: each layer's learning rate over that of the layer above it; the head has the whole.
         schedule: "paper" (warm restart each epoch) or "cosine" (one decay over the run).
             Default: "paper" from scratch, else "cosine", which a short run needs to end at a low rate.
         warmup: linear warm-up in epochs, below 1.
@@ -80,10 +130,15 @@ class Recipe(BaseModel):
         weight_decay: AdamW's, on weights of linear, convolution and LSTM layers and on GRN.
         betas: AdamW's.
         max_grad_norm: clip the gradient's norm; 0 does not clip (the paper).
-        patience: stop after so many evaluations without a better validation Pearson.
+        patience: stop after so many evaluations without a better `metric`.
         eval_steps: steps between evaluations. Default: once an epoch.
         save_steps: further checkpoints every so many steps; each evaluation makes one anyway.
         lora: `LoraRecipe`.
+        batch_norm: "train" normalises by the batch and moves the running statistics, "frozen" uses the base's,
+            "re-estimated" trains as "train" and at the end measures the statistics anew on training windows.
+            Default: "frozen" for "lora" and "head", whose trunk stays as it is, else "train".
+        ema: decay a step of an average of the weights (EMA), e.g. 0.999, which is evaluated and published in place of
+            the last step's; None has none.
         seed: of initialisation, dropout, order and augmentation.
         bf16: compute in bfloat16 where it is safe; weights stay float32.
         compile: let torch.compile fuse the model's operations; pays on a GPU after its first minutes.
@@ -94,10 +149,15 @@ class Recipe(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     data: str
+    task: Literal["tracks", "classification"] = "tracks"
+    tracks: list[str] | None = None
+    labels: LabelRecipe = LabelRecipe()
+    class_weights: Literal["balanced"] | tuple[float, float] | None = None
+    metric: Literal["pearson", "auroc", "auprc"] | None = None
     streaming: bool = False
     preset: str | None = None
     base: str | None = None
-    mode: Literal["scratch", "full", "lora", "head"] | None = None
+    mode: Literal["scratch", "full", "two-stage", "lora", "head"] | None = None
     model: dict[str, Any] = {}
     new_head: bool = False
     windows: WindowRecipe = WindowRecipe()
@@ -110,6 +170,8 @@ class Recipe(BaseModel):
     accumulate: int = Field(default=1, gt=0)
     eval_batch_size: int = Field(default=64, gt=0)
     learning_rate: float | None = Field(default=None, gt=0)
+    head_stage: HeadStageRecipe = HeadStageRecipe()
+    layer_decay: float = Field(default=1.0, gt=0, le=1)
     schedule: Literal["paper", "cosine"] | None = None
     warmup: float = Field(default=0.25, ge=0, lt=1)
     restart_decay: float = Field(default=0.9, gt=0, le=1)
@@ -120,6 +182,8 @@ class Recipe(BaseModel):
     eval_steps: int | None = Field(default=None, gt=0)
     save_steps: int | None = Field(default=None, gt=0)
     lora: LoraRecipe = LoraRecipe()
+    batch_norm: Literal["train", "frozen", "re-estimated"] | None = None
+    ema: float | None = Field(default=None, gt=0, lt=1)
     seed: int = Field(default=0, ge=0, lt=2**32)
     bf16: bool = False
     compile: bool = False
@@ -139,17 +203,36 @@ class Recipe(BaseModel):
             "learning_rate": LEARNING_RATES.get(mode),
             "epochs": EPOCHS.get(mode),
             "schedule": "paper" if mode == "scratch" else "cosine",
+            "batch_norm": "frozen" if mode in ("lora", "head") else "train",
+            **TASK_DEFAULTS.get(values.get("task", "tracks"), {}),
         }
+        if values.get("task") == "classification" and isinstance(values.get("windows", {}), dict):
+            values["windows"] = {"kind": "peaks+background", **values.get("windows", {})}
         for key, default in defaults.items():
             if values.get(key) is None:
                 values[key] = default
         return values
 
     @model_validator(mode="after")
+    def _check_task(self) -> "Recipe":
+        metrics = TASK_METRICS[self.task]
+        if self.metric not in metrics:
+            raise ValueError(f"metric of task {self.task} must be one of {', '.join(metrics)}, got {self.metric!r}")
+        if self.task == "tracks" and (self.class_weights is not None or self.labels != LabelRecipe()):
+            raise ValueError("labels and class_weights are for task classification; leave them out, or set the task")
+        if self.task == "classification" and self.streaming:
+            raise ValueError("streaming is for task tracks; a classifier reads a store or an export without it")
+        if self.tracks is not None and (not self.tracks or len(set(self.tracks)) < len(self.tracks)):
+            raise ValueError(f"tracks must be one or more different names, got {self.tracks}")
+        return self
+
+    @model_validator(mode="after")
     def _check_start(self) -> "Recipe":
         if self.mode == "scratch":
             if self.base is not None:
-                raise ValueError(f"mode scratch has no base, got base {self.base!r}; use mode full, lora or head")
+                raise ValueError(
+                    f"mode scratch has no base, got base {self.base!r}; use mode full, two-stage, lora or head"
+                )
             if self.preset is None:
                 raise ValueError("mode scratch needs a preset, e.g. convnext-dcnn; or give a base to start from")
         else:
@@ -157,6 +240,11 @@ class Recipe(BaseModel):
                 raise ValueError(f"mode {self.mode} needs a base: a run folder or a Hub id")
             if self.preset is not None:
                 raise ValueError(f"a base brings its own architecture, got preset {self.preset!r} beside it; drop one")
+        if self.layer_decay < 1 and self.mode in ("scratch", "head"):
+            why = "trains the head alone" if self.mode == "head" else "has no base whose lower layers are to be kept"
+            raise ValueError(f"mode {self.mode} {why}, got layer_decay {self.layer_decay}; leave it out")
+        if self.mode == "scratch" and self.batch_norm == "frozen":
+            raise ValueError("mode scratch has no statistics to freeze yet, got batch_norm frozen; use train")
         if self.batch_size % self.accumulate:
             raise ValueError(f"accumulate must divide batch_size {self.batch_size}, got {self.accumulate}")
         return self
@@ -172,8 +260,8 @@ def load_recipe(path: str | Path | None = None, **flags: Any) -> Recipe:
 
     Args:
         path: YAML file with any subset of the fields; None takes flags alone.
-        **flags: fields that override the file; None means not given. `windows`, `lora` and `model` take dictionaries,
-            which override key by key.
+        **flags: fields that override the file; None means not given. `windows`, `lora`, `labels`, `head_stage` and
+            `model` take dictionaries, which override key by key.
 
     Raises:
         FileNotFoundError: no such file.
@@ -206,7 +294,8 @@ def _sentence(error: ValidationError, where: str) -> str:
     path = [str(part) for part in fault["loc"]]
     key = ".".join(path)
     if fault["type"] == "extra_forbidden":
-        part = {"windows": WindowRecipe, "lora": LoraRecipe}.get(path[0], Recipe) if len(path) > 1 else Recipe
+        parts = {"windows": WindowRecipe, "lora": LoraRecipe, "labels": LabelRecipe, "head_stage": HeadStageRecipe}
+        part = parts.get(path[0], Recipe) if len(path) > 1 else Recipe
         known = list(part.model_fields)
         near = difflib.get_close_matches(path[-1], known, n=1)
         hint = f"did you mean {near[0]!r}?" if near else f"known keys: {', '.join(known)}"

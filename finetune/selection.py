@@ -18,7 +18,7 @@ def select_windows(
     """Return the training windows, the validation windows, and a report of what was dropped.
 
     Training windows are drawn by the recipe's seed where it asks for some of them; validation windows tile the
-    validation part, every one or so many evenly spread.
+    validation part, every one or so many evenly spread. Those of a classifier are chosen as its training windows are.
 
     Raises:
         ValueError: a part of the split has no window.
@@ -36,9 +36,14 @@ def select_windows(
     train_windows, train_report = training_windows(
         store, plan, input_length=config.input_length, max_jitter=recipe.max_jitter
     )
-    valid_windows, valid_report = evaluation_windows(
-        store, "valid", input_length=config.input_length, target_length=config.target_length, kind="tile"
-    )
+    if recipe.task == "classification":
+        valid_windows, valid_report = training_windows(
+            store, plan, input_length=config.input_length, max_jitter=0, part="valid"
+        )
+    else:
+        valid_windows, valid_report = evaluation_windows(
+            store, "valid", input_length=config.input_length, target_length=config.target_length, kind="tile"
+        )
     for part, windows in (("train", train_windows), ("valid", valid_windows)):
         if len(windows) == 0:
             raise ValueError(f"no window of {config.input_length} bp is left in the {part} part of {recipe.data!r}")

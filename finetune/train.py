@@ -16,23 +16,27 @@ from typing import Any
 
 from accelerate import PartialState
 from peft import PeftModel
-from transformers import EarlyStoppingCallback, set_seed
+from transformers import set_seed
 
 from ..datasets_scripts.described import Described
 from ..inference.cpu import device_name, pick_device, prepare_cpu
 from ..inference.figures import training_curve
 from ..inference.provenance import find_provenance, refuse_leak
-from ..modeling import AtacConfig, DnaFeatureExtractor
+from ..modeling import DnaFeatureExtractor
 from .adapters import attach, save_adapter
 from .arguments import training_arguments
 from .checkpoints import is_finished, read_state, remove_broken
+from .class_trainer import ClassTrainer
 from .data_source import choose_windows, open_data, training_dataset, window_dataset
-from .progress import ShowProgress, history_rows, quiet_transformers
-from .recipe import Recipe, load_recipe
+from .patience import Patience
+from .progress import METRIC_NAMES, ShowProgress, history_rows, quiet_transformers
+from .recipe import TASK_METRICS, Recipe, load_recipe
 from .record import run_provenance, write_provenance
 from .run_folder import CHECKPOINTS, check_run, clear_run, publish_run
+from .starting_classifier import set_label_rule, starting_classifier
 from .starting_model import starting_model
 from .trainer import ChromTrainer
+from .two_stage import head_steps
 
 
 def train(
@@ -62,8 +66,8 @@ def train(
         say: told the device, the windows and the outcome, line by line; None writes to standard error.
 
     Returns:
-        JSON-ready summary: run, mode, device, windows, steps, best_step, eval_pearson, eval_loss, wall_seconds and
-        windows_per_second of this session, resumed_from.
+        JSON-ready summary: run, mode, device, windows, steps, best_step, eval_pearson (or
+        eval_auroc and eval_auprc), eval_loss, wall_seconds and windows_per_second of this session, resumed_from.
 
     Raises:
         FileNotFoundError: no such data, base, or run to resume.
@@ -76,11 +80,12 @@ def train(
     if recipe.base is not None and Path(recipe.base).exists() and Path(recipe.base).resolve() == run.resolve():
         raise ValueError(f"the run cannot lie where its base lies, got {run}; choose another folder")
     where = pick_device(device)
+    metric = recipe.metric or "pearson"
     if where.type == "cuda" and where.index:
         raise ValueError(
             f"--device {where}: training takes the first GPU it sees; use CUDA_VISIBLE_DEVICES={where.index}"
         )
-    store = open_data(recipe.data)
+    store = open_data(recipe.data, recipe.tracks)
     if resume:
         _check_same(recipe, store, folder)
     parent = find_provenance(recipe.base) if recipe.base else None
@@ -89,14 +94,17 @@ def train(
             refuse_leak(parent, store, part)
 
     set_seed(recipe.seed)
-    model = starting_model(recipe, store)
-    config: AtacConfig = model.config
+    is_classifier = recipe.task == "classification"
+    model: Any = starting_classifier(recipe, store) if is_classifier else starting_model(recipe, store)
+    config: Any = model.config
     if (
         recipe.gradient_checkpointing
     ):  # on the model, since the Trainer's argument has another name in each transformers
         getattr(model, "activation_checkpointing_enable", model.gradient_checkpointing_enable)()
     train_windows, valid_windows, report = choose_windows(recipe, store, config)
-    model = attach(model, recipe.mode or "scratch", lora=recipe.lora)
+    if is_classifier:
+        set_label_rule(config, recipe, window_dataset(recipe, store, train_windows, config=config, train=False))
+    model = attach(model, recipe.mode or "scratch", lora=recipe.lora, batch_norm=recipe.batch_norm or "train")
 
     steps_per_epoch = math.ceil(len(train_windows) / recipe.batch_size)
     args = training_arguments(recipe, folder, steps_per_epoch=steps_per_epoch, device=where)
@@ -120,13 +128,15 @@ def train(
             f"{sum(parameter.numel() for parameter in model.parameters()):,} parameters train, "
             f"{steps_per_epoch:,} steps an epoch"
         )
+        if isinstance(model, PeftModel):
+            say(f"an adapter of rank {model.active_peft_config.r}")  # pyright: ignore[reportAttributeAccessIssue]
         if recipe.base and parent is None:
             say(f"{recipe.base} has no provenance.json: what it was trained on, and so any leak, is not known")
         if resume:
             say(f"resuming from {checkpoint.name}" if checkpoint else "resuming from the start: no checkpoint was made")
 
-    shown = ShowProgress(show=progress and main)
-    trainer = ChromTrainer(
+    shown = ShowProgress(show=progress and main, metric=metric)
+    trainer = (ClassTrainer if is_classifier else ChromTrainer)(
         model,
         args,
         recipe=recipe,
@@ -135,7 +145,7 @@ def train(
             recipe, store, train_windows, config=config, rank=args.process_index, world_size=args.world_size
         ),
         eval_dataset=window_dataset(recipe, store, valid_windows, config=config, train=False),
-        callbacks=[EarlyStoppingCallback(early_stopping_patience=recipe.patience), shown],
+        callbacks=[Patience(recipe.patience, after=head_steps(recipe, steps_per_epoch)), shown],
     )
     started = time.monotonic()
     before = read_state(checkpoint) if checkpoint else {"global_step": 0, "epoch": 0}
@@ -144,10 +154,11 @@ def train(
             trainer.load_finished(checkpoint)
         else:
             trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
+        re_estimated = trainer.finish()
     seconds = time.monotonic() - started
 
     state = trainer.state
-    rows = history_rows(state.log_history)
+    rows = history_rows(state.log_history, TASK_METRICS[recipe.task])
     summary = {
         "run": str(run),
         "mode": recipe.mode,
@@ -157,6 +168,7 @@ def train(
         "steps": state.global_step,
         "epochs": round(state.epoch or 0, 4),
         **_best(rows, state.best_global_step),
+        **re_estimated,
         "wall_seconds": round(seconds, 2),
         "windows_per_second": round(((state.epoch or 0) - before["epoch"]) * len(train_windows) / seconds, 2),
         "resumed_from": before["global_step"] or None,
@@ -168,7 +180,7 @@ def train(
             parent=parent,
             train_windows=train_windows,
             valid_windows=valid_windows,
-            context=config.crop_bins * config.bin_size,
+            context=0 if is_classifier else config.crop_bins * config.bin_size,
         )
         staged = folder / "final"
         with quiet_transformers():
@@ -176,11 +188,11 @@ def train(
         recipe.write(staged / "recipe.yaml")
         write_provenance(provenance, staged, training={"windows_report": report, **summary})
         (staged / "history.json").write_text(json.dumps(rows, indent=1, allow_nan=False) + "\n", encoding="utf-8")
-        training_curve(rows, staged / "training_curve.png")
+        training_curve(rows, staged / "training_curve.png", metric=metric)
         publish_run(staged, run)
-        best = summary["eval_pearson"]
+        best = summary[f"eval_{metric}"]
         found = "not defined" if best is None else f"{best:.4f}"
-        say(f"best validation Pearson {found} at step {summary['best_step']}; model in {run}")
+        say(f"best validation {METRIC_NAMES[metric]} {found} at step {summary['best_step']}; model in {run}")
     PartialState().wait_for_everyone()
     return summary
 
@@ -202,13 +214,14 @@ def _check_same(recipe: Recipe, store: Described, folder: Path) -> None:
 
 
 def _best(rows: list[dict[str, Any]], best_step: int | None) -> dict[str, Any]:
-    """Return the evaluation of the best step, or the last where no Pearson was a number."""
+    """Return the evaluation of the best step, or the last where no metric was a number."""
     evaluated = [row for row in rows if row["eval_loss"] is not None]
     row = next((row for row in evaluated if row["step"] == best_step), evaluated[-1] if evaluated else {})
-    return {"best_step": row.get("step"), "eval_pearson": row.get("eval_pearson"), "eval_loss": row.get("eval_loss")}
+    measured = [key for key in (rows[0] if rows else {}) if key.startswith("eval_")]
+    return {"best_step": row.get("step"), **{key: row.get(key) for key in measured}}
 
 
-def _write_model(trainer: ChromTrainer, recipe: Recipe, config: AtacConfig, folder: Path) -> None:
+def _write_model(trainer: ChromTrainer, recipe: Recipe, config: Any, folder: Path) -> None:
     """Write the trained weights, with configuration and code for a whole model."""
     folder.mkdir(exist_ok=True)
     model: Any = trainer.accelerator.unwrap_model(trainer.model)

@@ -17,19 +17,24 @@ from ..datasets_scripts.dataset import WindowDataset
 from ..datasets_scripts.loader import WindowBatches, WindowLoader, num_counted
 from ..datasets_scripts.shard_windows import ShardWindows
 from ..datasets_scripts.streaming import StreamingWindows, StreamLoader
+from ..datasets_scripts.window_labels import LabelledWindows
 from ..inference.metrics import PearsonState
 from .adapters import freeze_statistics
+from .average import WeightAverage
+from .batch_statistics import re_estimate
 from .optimizer import build_optimizer
 from .recipe import Recipe
 from .schedule import build_schedule
+from .two_stage import HeadFirst, head_steps, staged_factor
 
 
 class SetEpoch(TrainerCallback):
     """Tell batches and dataset the epoch before it starts, which the Trainer leaves to accelerate's own loaders."""
 
-    def __init__(self, batches: WindowBatches, dataset: WindowDataset | ShardWindows | StreamingWindows) -> None:
+    def __init__(self, batches: WindowBatches, dataset: Any, *, steps_per_epoch: int) -> None:
         self.batches = batches
         self.dataset = dataset
+        self.steps_per_epoch = steps_per_epoch
 
     def on_epoch_begin(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
@@ -38,6 +43,9 @@ class SetEpoch(TrainerCallback):
         epoch = int(state.epoch or 0)
         self.batches.set_epoch(epoch)
         self.dataset.set_epoch(epoch)
+        if isinstance(self.dataset, StreamingWindows):  # the Trainer is about to drop them one by one
+            num_steps = state.global_step % self.steps_per_epoch
+            self.dataset.leave_unread(num_steps * args.gradient_accumulation_steps)
 
 
 class SaveEvery(TrainerCallback):
@@ -59,6 +67,17 @@ class LogWithEvaluation(TrainerCallback):
     def on_step_end(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any) -> None:
         """Ask for a row of history."""
         control.should_log = control.should_log or control.should_evaluate or control.should_save
+
+
+class AverageWeights(TrainerCallback):
+    """Update the average of the weights after each step."""
+
+    def __init__(self, average: WeightAverage, model: nn.Module) -> None:
+        self.average, self.model = average, model
+
+    def on_step_end(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any) -> None:
+        """Take the step in."""
+        self.average.update(self.model, step=state.global_step)
 
 
 class ChromTrainer(Trainer):
@@ -84,8 +103,8 @@ class ChromTrainer(Trainer):
         *,
         recipe: Recipe,
         steps_per_epoch: int,
-        train_dataset: WindowDataset | ShardWindows | StreamingWindows,
-        eval_dataset: WindowDataset | ShardWindows,
+        train_dataset: WindowDataset | ShardWindows | LabelledWindows | StreamingWindows,
+        eval_dataset: WindowDataset | ShardWindows | LabelledWindows,
         callbacks: list[TrainerCallback],
     ) -> None:
         self.recipe = recipe
@@ -98,9 +117,13 @@ class ChromTrainer(Trainer):
             num_ranks=args.world_size,
             accumulate=recipe.accumulate,
         )
-        own: list[TrainerCallback] = [SetEpoch(self.batches, train_dataset)]
+        own: list[TrainerCallback] = [SetEpoch(self.batches, train_dataset, steps_per_epoch=steps_per_epoch)]
         if recipe.save_steps:
             own.append(SaveEvery(recipe.save_steps))
+        self.head_first: HeadFirst | None = None
+        if first := head_steps(recipe, steps_per_epoch):
+            self.head_first = HeadFirst(model, num_steps=first, alone=args.world_size == 1)
+            own.append(self.head_first)
         super().__init__(
             model=model,  # pyright: ignore[reportArgumentType] - a PeftModel is welcome too
             args=args,
@@ -109,6 +132,10 @@ class ChromTrainer(Trainer):
             callbacks=[*own, LogWithEvaluation(), *callbacks],
         )
         self.remove_callback(PrinterCallback)  # it prints to standard output, which is for results
+        self.average: WeightAverage | None = None
+        if recipe.ema is not None:
+            self.average = WeightAverage(model, recipe.ema)  # after the model has moved to its device
+            self.add_callback(AverageWeights(self.average, model))
 
     def load_finished(self, checkpoint: str | Path) -> None:
         """Take state and best weights from a run that ended when `checkpoint` was written.
@@ -118,6 +145,49 @@ class ChromTrainer(Trainer):
         self.state = TrainerState.load_from_json(str(Path(checkpoint) / "trainer_state.json"))
         best = self.state.best_model_checkpoint
         self._load_from_checkpoint(best if best and Path(best).is_dir() else str(checkpoint))
+
+    def finish(self) -> dict[str, float]:
+        """Give the model the weights that are published: the best ones, or their average, with statistics to match.
+
+        Returns:
+            Metrics of a last evaluation where statistics were measured anew; else {}.
+        """
+        model = cast(nn.Module, self.model)
+        if self.average is not None:
+            self.average.copy_to(model)
+            self.average = None  # of weights that no longer change
+        if self.recipe.batch_norm != "re-estimated":
+            return {}
+        cast(Any, self.train_dataset).set_epoch(0)
+        self.batches.set_epoch(0)
+        batches = self.get_train_dataloader()
+        re_estimate(model, batches, batch_size=self.recipe.batch_size // self.recipe.accumulate)
+        for name, buffer in model.named_buffers():
+            if self.args.world_size > 1 and name.endswith(("running_mean", "running_var")):
+                buffer.copy_(cast(Tensor, self.accelerator.reduce(buffer, "mean")))
+        return self.evaluation_loop(self.get_eval_dataloader(), "re-estimated").metrics or {}
+
+    def _save(self, output_dir: str | None = None, state_dict: dict[str, Any] | None = None) -> None:
+        super()._save(output_dir, state_dict)
+        if self.average is not None and self.args.should_save:
+            self.average.save(output_dir or str(self.args.output_dir))
+
+    def _load_from_checkpoint(self, resume_from_checkpoint: str, model: nn.Module | None = None) -> None:
+        super()._load_from_checkpoint(resume_from_checkpoint, model)
+        if self.average is not None:
+            self.average.load(resume_from_checkpoint)
+
+    def _load_best_model(self) -> None:
+        super()._load_best_model()
+        if self.average is not None:
+            self.average.load(str(self.state.best_model_checkpoint))
+
+    def training_step(self, *args: Any, **kwargs: Any) -> Tensor:
+        """Return the loss of a part of a step, whose gradients have been added."""
+        loss = super().training_step(*args, **kwargs)
+        if self.head_first is not None:
+            self.head_first.drop_gradients(self.state.global_step)
+        return loss
 
     def get_train_dataloader(self) -> DataLoader:
         """Return this process's share of every step."""
@@ -166,30 +236,42 @@ class ChromTrainer(Trainer):
                 learning_rate=self.args.learning_rate,
                 betas=self.recipe.betas,
                 weight_decay=self.recipe.weight_decay,
+                layer_decay=self.recipe.layer_decay,
             )
         return self.optimizer
 
     def create_scheduler(self, num_training_steps: int, optimizer: torch.optim.Optimizer | None = None) -> LRScheduler:
         """Return the recipe's schedule."""
         if self.lr_scheduler is None:
+            first, warmup = head_steps(self.recipe, self.steps_per_epoch), self.recipe.warmup
             factor = build_schedule(
                 self.recipe.schedule or "cosine",
                 steps_per_epoch=self.steps_per_epoch,
-                num_steps=num_training_steps,
-                warmup=self.recipe.warmup,
+                num_steps=num_training_steps - first,
+                warmup=warmup,
                 restart_decay=self.recipe.restart_decay,
             )
+            if first:
+                factor = staged_factor(self.recipe, factor, steps_per_epoch=self.steps_per_epoch, warmup=warmup)
             self.lr_scheduler = LambdaLR(self.optimizer if optimizer is None else optimizer, factor)
             self._created_lr_scheduler = True
         return self.lr_scheduler
 
     def compute_loss(self, model: nn.Module, inputs: Any, *args: Any, **kwargs: Any) -> Any:
-        """Return the model's loss, with batch normalisation frozen under an adapter or a head alone."""
-        if self.recipe.mode in ("lora", "head"):
+        """Return the model's loss, batch normalisation frozen if the recipe says so or the head trains alone."""
+        head_alone = self.head_first is not None and self.head_first.is_first(self.state.global_step)
+        if self.recipe.batch_norm == "frozen" or head_alone:
             freeze_statistics(model)  # here, since the Trainer calls model.train() before every step
         weight = inputs.pop("weight", None)
         loss: Any = super().compute_loss(model, inputs, *args, **kwargs)
         return loss if weight is None else loss * weight.to(loss.dtype)
+
+    def evaluate(self, *args: Any, **kwargs: Any) -> dict[str, float]:
+        """Evaluate the weights, or their average where the recipe has one."""
+        if self.average is None:
+            return super().evaluate(*args, **kwargs)
+        with self.average.applied(cast(nn.Module, self.model)):
+            return super().evaluate(*args, **kwargs)
 
     def evaluation_loop(
         self,

@@ -11,13 +11,13 @@ from jinja2 import Environment, StrictUndefined
 
 from ..inference.load import looks_like_path
 from ..inference.provenance import Provenance, SeenChrom
-from .metric_table import HEADER, caveat, eval_results, sentence, table
+from .metric_table import caveat, eval_results, header, sentence, table
 from .run_record import RunRecord, read_run
 
 TAGS = ["biology", "genomics", "dna", "atac-seq", "chromatin", "custom_code"]
 # Rows of "How it was trained", in this order; the whole recipe lies beside the card.
 _TRAINING = (
-    "mode preset base epochs max_steps batch_size learning_rate schedule warmup restart_decay weight_decay betas "
+    "task mode preset base labels class_weights metric epochs max_steps batch_size learning_rate schedule warmup restart_decay weight_decay betas "
     "patience windows max_jitter reverse_complement lora new_head seed bf16"
 ).split()
 _MAX_INTERVALS = 3  # of one chromosome that the card lists; more are counted
@@ -85,7 +85,8 @@ def pinned_call(record: RunRecord, publication: Publication, revision: str) -> s
     if record.is_adapter:
         # transformers looks `revision` up in the base's repository, whatever repository it is given
         pins = f'revision="{publication.base_revision or "main"}", adapter_kwargs={{"revision": "{revision}"}}'
-    return f'AutoModel.from_pretrained("{publication.repo_id}", {pins}, trust_remote_code=True)'
+    auto = "AutoModelForSequenceClassification" if record.is_classifier else "AutoModel"
+    return f'{auto}.from_pretrained("{publication.repo_id}", {pins}, trust_remote_code=True)'
 
 
 def _front_matter(record: RunRecord, publication: Publication, name: str) -> str:
@@ -112,7 +113,10 @@ def _view(record: RunRecord, publication: Publication) -> dict[str, Any]:
     chain = list(record.provenance.chain()) if record.provenance else []
     base = base_model(record, publication)
     tracks = ", ".join(record.tracks)
-    measured = [row for row in record.history if row.get("eval_pearson") is not None]
+    metric = str(record.recipe.get("metric") or "pearson")
+    metric_key = f"eval_{metric}"
+    measured = [row for row in record.history if row.get(metric_key) is not None]
+    is_classifier = record.is_classifier
     return {
         "front_matter": _front_matter(record, publication, name),
         "name": name,
@@ -124,17 +128,21 @@ def _view(record: RunRecord, publication: Publication) -> dict[str, Any]:
         "extractor_id": base if record.is_adapter and base else publication.repo_id,
         "base_link": f"[{base}](https://huggingface.co/{base})" if base else f"`{Path(record.base).name}`",
         "pinned": pinned_call(record, publication, model_tag(record)),
-        "tracks_text": f"ATAC-seq signal ({tracks})",
-        "architecture": f"{config.stem['type']} stem, {config.core['type']} core",
+        "labels": record.tracks if is_classifier else (),
+        "label_rule": _label_rule(config),
+        "metric_key": metric_key,
+        "metric_name": f"mean {metric.upper()} over its tracks",
+        "tracks_text": f"open chromatin ({tracks})" if is_classifier else f"ATAC-seq signal ({tracks})",
+        "architecture": _architecture(config),
         "num_parameters": record.num_parameters(),
-        "scale": "log1p (natural) scale" if config.target_transform == "log1p" else "raw scale",
+        "scale": "raw scale" if getattr(config, "target_transform", "") == "none" else "log1p (natural) scale",
         "genome": (chain[0].genome if chain else "") or config.genome,
         "chain": [_link(link, title) for link, title in zip(chain, _titles(chain, base), strict=True)],
         "evaluations": [
             {
                 "sentence": sentence(metrics),
                 "caveat": caveat(metrics),
-                "header": HEADER,
+                "header": header(metrics),
                 "rows": table(metrics),
                 "figures": _figures(record.path, Path(file)),
             }
@@ -142,7 +150,7 @@ def _view(record: RunRecord, publication: Publication) -> dict[str, Any]:
         ],
         "training": _training(record.recipe | ({"base": base} if base else {})),
         "versions": chain[0].versions if chain else {},
-        "best": max(measured, key=lambda row: row["eval_pearson"], default=None),
+        "best": max(measured, key=lambda row: row[metric_key], default=None),
         "last": record.history[-1] if record.history else None,
         "curve": (record.path / "training_curve.png").exists(),
         "license": publication.license,
@@ -150,12 +158,32 @@ def _view(record: RunRecord, publication: Publication) -> dict[str, Any]:
     }
 
 
+def _architecture(config: Any) -> str:
+    """Say what the model is made of."""
+    if not hasattr(config, "stem"):
+        return "ChromTransfer's residual convolutions and dense head"
+    return f"{config.stem['type']} stem, {config.core['type']} core"
+
+
+def _label_rule(config: Any) -> str:
+    """Say when a window counts as open."""
+    rule = getattr(config, "label_rule", None)
+    if not rule:
+        return "as in its training data"
+    return (
+        f"at least {rule['min_covered']:.0%} of the central {rule['width']} bp have a signal above {rule['threshold']:g}"
+    )
+
+
 def _titles(chain: list[Provenance], base: str) -> list[str]:
     """Return a heading for each model of the chain."""
     names = [_short(link.base_model) for link in chain]
     if base:
         names[:1] = [base]
-    return ["This model", *(f"{'Its base' if i == 0 else 'The base of that'}, {name}" for i, name in enumerate(names))][
+    mine = "This model"
+    if chain and chain[0].merged_from:
+        mine += f", the adapter {_short(chain[0].merged_from)} merged into its base"
+    return [mine, *(f"{'Its base' if i == 0 else 'The base of that'}, {name}" for i, name in enumerate(names))][
         : len(chain)
     ]
 
@@ -197,6 +225,7 @@ def _training(recipe: dict[str, Any]) -> list[tuple[str, str]]:
     """Return what the recipe chose, (name, value)."""
     idle = [
         *(["lora"] if recipe.get("mode") != "lora" else []),
+        *(["task", "labels", "metric"] if recipe.get("task", "tracks") == "tracks" else []),
         *(["restart_decay"] if recipe.get("schedule") != "paper" else []),
     ]
     rows = []

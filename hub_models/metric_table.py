@@ -3,16 +3,37 @@
 import math
 from typing import Any
 
+import pandas as pd
 from huggingface_hub import EvalResult
 
 from ..inference.evaluate import POOLED, flatten_metrics
+from ..inference.evaluate_classes import MEAN, TASK, flatten_class_metrics
 
 HEADER = ["track", "windows", "chromosomes", "bin", "Pearson, log1p", "Pearson, raw", "MSE, log1p", "bins compared"]
+CLASS_HEADER = ["track", "against", "windows", "of them open", "AUROC", "AUPRC"]
 _MAX_NAMED = 5  # leaks that a card names
 
 
+def header(metrics: dict[str, Any]) -> list[str]:
+    """Return the titles of the columns of `table`."""
+    return CLASS_HEADER if metrics.get("task") == TASK else HEADER
+
+
 def table(metrics: dict[str, Any]) -> list[list[str]]:
-    """Return the cells below `HEADER`: every bin size pooled, then the finest for each chromosome."""
+    """Return the cells below `header`: every bin size pooled, then the finest for each chromosome.
+
+    Of a classifier: each track against closed windows and against other types' peaks, and the means.
+    """
+    if metrics.get("task") == TASK:
+        return [
+            [
+                row["track"],
+                row["set"],
+                *("" if pd.isna(row[key]) else f"{row[key]:,}" for key in ("n", "positives")),
+                *(_shown(row[key]) for key in ("auroc", "auprc")),
+            ]
+            for row in flatten_class_metrics(metrics).to_dict("records")
+        ]
     finest = _finest(metrics)
     groups: dict[tuple[Any, ...], dict[str, dict[str, Any]]] = {}
     for row in _rows(metrics):
@@ -39,24 +60,25 @@ def sentence(metrics: dict[str, Any]) -> str:
 
 
 def eval_results(metrics: dict[str, Any]) -> list[EvalResult]:
-    """Return each pooled Pearson for the Hub's model-index, as exact as metrics.json has it.
+    """Return each pooled Pearson, or AUROC and AUPRC, for the Hub's model-index, as exact as metrics.json has it.
 
     An evaluation on what the model has seen gives none: the index has no room for the caveat.
     """
     if metrics.get("leak", {}).get("overlaps"):
         return []
-    data = metrics["data"]
+    if metrics.get("task") == TASK:
+        return [
+            _eval_result(metrics, key, f"{key.upper()}, {row['track']}, {row['set']}", row[key])
+            for row in flatten_class_metrics(metrics).to_dict("records")
+            for key in ("auroc", "auprc")
+            if not math.isnan(row[key])
+        ]
     return [
-        EvalResult(
-            task_type="other",
-            task_name="DNA sequence to chromatin signal",
-            dataset_type=data["name"],
-            dataset_name=f"{data['name']} ({data['genome']})" if data["genome"] else data["name"],
-            dataset_split=metrics["part"],
-            dataset_revision=data["fingerprint"],
-            metric_type="pearsonr",
-            metric_name=f"Pearson r, {row['track']}, {row['set']}, {row['bin_size']} bp, {row['scale']}",
-            metric_value=float(row["pearson"]),
+        _eval_result(
+            metrics,
+            "pearsonr",
+            f"Pearson r, {row['track']}, {row['set']}, {row['bin_size']} bp, {row['scale']}",
+            row["pearson"],
         )
         for row in _rows(metrics)
         if row["chrom"] == POOLED and not math.isnan(row["pearson"])
@@ -65,6 +87,9 @@ def eval_results(metrics: dict[str, Any]) -> list[EvalResult]:
 
 def headline(metrics: dict[str, Any]) -> dict[str, float]:
     """Return Pearson's r of the finest bins in log1p, pooled, by part and set of windows (and track, of several)."""
+    if metrics.get("task") == TASK:
+        where = f"{metrics['data']['name']} {metrics['part']}"
+        return {f"{where} {name} AUROC": m["auroc"] for name, m in metrics[MEAN].items() if m["auroc"] is not None}
     finest, shown = _finest(metrics), {}
     for row in _rows(metrics):
         at_finest = row["bin_size"] == finest and row["scale"] == "log1p" and row["chrom"] == POOLED
@@ -85,6 +110,22 @@ def caveat(metrics: dict[str, Any]) -> str:
     return (
         f"The model, or one it started from, was trained or chosen on {', '.join(named)}"
         f"{f' and {more} more' if more > 0 else ''}: these numbers do not tell how it does on new sequence."
+    )
+
+
+def _eval_result(metrics: dict[str, Any], kind: str, name: str, value: float) -> EvalResult:
+    """Return one number for the model-index."""
+    data, is_classes = metrics["data"], metrics.get("task") == TASK
+    return EvalResult(
+        task_type="other",
+        task_name="DNA sequence to open chromatin" if is_classes else "DNA sequence to chromatin signal",
+        dataset_type=data["name"],
+        dataset_name=f"{data['name']} ({data['genome']})" if data["genome"] else data["name"],
+        dataset_split=metrics["part"],
+        dataset_revision=data["fingerprint"],
+        metric_type=kind,
+        metric_name=name,
+        metric_value=float(value),
     )
 
 

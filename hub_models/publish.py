@@ -15,10 +15,10 @@ import torch
 import yaml
 from huggingface_hub import HfApi, ModelCard
 from huggingface_hub.errors import RepositoryNotFoundError
-from transformers import AutoModel
+from transformers import AutoModel, AutoModelForSequenceClassification
 
 from ..datasets_scripts.atomic import check_output, finished_folder
-from ..inference.load import load_model
+from ..inference.load import load_any
 from .card import Publication, base_model, model_tag, pinned_call, render_card
 from .hub_access import check_repo_id, hub_errors
 from .licenses import check_license
@@ -75,7 +75,7 @@ def check_run(run: str | Path, *, allow_unevaluated: bool = False) -> RunRecord:
         raise ValueError(f"{run} holds no .safetensors weights; save the model with save_pretrained")
     if not record.evaluations and not allow_unevaluated:
         raise ValueError(f"{run} holds no metrics.json; run `chromhub evaluate` first, or use --allow-unevaluated")
-    _predict(load_model(record.path))
+    _predict(load_any(record.path))
     return record
 
 
@@ -237,9 +237,10 @@ def _base_revision(record: RunRecord, publication: Publication, api: HfApi) -> s
 
 def _check_on_base(record: RunRecord, staged: Path) -> None:
     """Check that an adapter on its base from the Hub predicts what the run does."""
-    here = _predict(load_model(record.path))
+    here = _predict(load_any(record.path))
     config = json.loads((staged / "adapter_config.json").read_text(encoding="utf-8"))
-    there = _predict(AutoModel.from_pretrained(staged, revision=config["revision"], dtype=torch.float32).eval())
+    auto = AutoModelForSequenceClassification if record.is_classifier else AutoModel
+    there = _predict(auto.from_pretrained(staged, revision=config["revision"], dtype=torch.float32).eval())
     if here.shape != there.shape or not np.allclose(here, there, rtol=1e-4, atol=1e-4):
         raise ValueError(
             f"the adapter predicts something else on {config['base_model_name_or_path']} than on {record.base}; "
@@ -248,14 +249,15 @@ def _check_on_base(record: RunRecord, staged: Path) -> None:
 
 
 def _predict(model: Any) -> np.ndarray:
-    """Predict a random sequence; (1, T, N) in the scale of training.
+    """Predict a random sequence; (1, T, N) in the scale of training, or a classifier's logits (1, num_labels).
 
     Raises:
         ValueError: a number is not finite.
     """
     codes = np.random.default_rng(0).integers(0, 4, (1, model.config.input_length), dtype=np.uint8)
     with torch.inference_mode():
-        predictions = model(torch.from_numpy(codes)).predictions.float().numpy()
+        output = model(torch.from_numpy(codes))
+        predictions = output.get("predictions", output.get("logits")).float().numpy()
     if not np.isfinite(predictions).all():
         bad = int(math.prod(predictions.shape) - np.isfinite(predictions).sum())
         raise ValueError(f"the model predicts {bad:,} values that are not finite on a random sequence; do not share it")

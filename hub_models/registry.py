@@ -1,9 +1,12 @@
 """The models there are: those published, and run folders on this machine."""
 
+import difflib
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
+from ..inference.load import load_model, looks_like_path
+from ..modeling import AtacForTrackPrediction
 from .card import Publication, base_model
 from .metric_table import headline
 from .run_record import RunRecord, read_run
@@ -66,13 +69,37 @@ def list_models(folder: str | Path = FOLDER) -> list[RegisteredModel]:
     return found
 
 
+def load(name: str | Path) -> AtacForTrackPrediction:
+    """Load a model by the name it is registered under, or from a folder or the Hub; `chromhub.load`.
+
+    Args:
+        name: as `chromhub models` prints it, e.g. "convnext-dcnn-small-atac-saccer3"; else a folder or ORG/NAME.
+
+    Returns:
+        The model in evaluation mode, an adapter merged into its base.
+
+    Raises:
+        FileNotFoundError: no such folder, or no model in it.
+        ValueError: no model is registered under that name, or it is a model of another kind.
+    """
+    shipped = FOLDER / str(name)
+    if "/" not in str(name) and (shipped / "config.json").is_file():
+        return load_model(shipped)
+    if "/" not in str(name) and not looks_like_path(str(name)):
+        known = [model.name for model in list_models()]
+        near = difflib.get_close_matches(str(name), known, n=1)
+        hint = f"did you mean {near[0]!r}?" if near else f"use one of {', '.join(known)}, a folder, or ORG/NAME."
+        raise ValueError(f"no model is registered as {str(name)!r}; {hint}")
+    return load_model(name)
+
+
 def _register(record: RunRecord) -> RegisteredModel:
     config: Any = record.config
     provenance = record.provenance
     base = base_model(record, Publication()) or record.base or (provenance.base_model if provenance else None) or ""
     return RegisteredModel(
         name=record.path.resolve().name,
-        architecture=f"{config.stem['type']}-{config.core['type']}",
+        architecture=f"{config.stem['type']}-{config.core['type']}" if hasattr(config, "stem") else "chromtransfer",
         kind="adapter" if record.is_adapter else "model",
         base=base if base.count("/") == 1 else Path(base).name,
         genome=(provenance.genome if provenance else "") or config.genome,

@@ -48,7 +48,14 @@ class RunRecord:
         """What the model predicts; an adapter's base may have called it otherwise."""
         names = self.provenance.tracks if self.provenance else ()
         config: Any = self.config
+        if self.is_classifier:
+            return tuple(str(config.id2label[i]) for i in range(config.num_labels))
         return names if len(names) == config.num_tracks else tuple(config.track_names)
+
+    @property
+    def is_classifier(self) -> bool:
+        """Whether it puts labels on windows, and does not predict tracks."""
+        return (self.config.architectures or [""])[0].endswith("ForSequenceClassification")
 
     def model_files(self) -> list[Path]:
         """Return the files that the model is loaded from."""

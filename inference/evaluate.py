@@ -16,6 +16,7 @@ from ..datasets_scripts.folds import Part
 from ..datasets_scripts.loader import WindowLoader
 from ..datasets_scripts.store import GenomeStore
 from ..modeling import AtacConfig, AtacForTrackPrediction
+from . import peak_signal
 from .metrics import PearsonState
 from .predict import Progress, predict_batches
 from .provenance import library_versions, part_intervals
@@ -43,9 +44,10 @@ def evaluate(
     """Compare predicted with true signal over a part of a store; memory does not grow with the genome.
 
     Two sets of windows: "genome_wide", targets that tile the part, and, where the store has peaks, "peaks", targets
-    centred on summits (which may overlap, and then count twice). Only the central `target_length` bp of each window are
-    compared. For coarser bins, raw predicted and raw true bins are both summarised as the store summarises bases: the
-    maximum of maxima, the mean of means, the sum of sums; then comes log1p.
+    centred on summits (which may overlap, and then count twice). Of the latter a third set of results, "peak_signal",
+    compares one number a peak, the mean signal of its central 200 bp (peak_signal.py). Only the central `target_length`
+    bp of each window are compared. For coarser bins, raw predicted and raw true bins are both summarised as the store
+    summarises bases: the maximum of maxima, the mean of means, the sum of sums; then comes log1p.
 
     Args:
         model: in evaluation mode.
@@ -89,6 +91,8 @@ def evaluate(
         for chrom, predicted, true in pairs:
             states = scores[name].setdefault(chrom, {})
             _add(states, predicted, true, bin_sizes=bin_sizes, store=store)
+            if name == "peaks":
+                _add_peak_signal(scores.setdefault(peak_signal.NAME, {}).setdefault(chrom, {}), predicted, true, store)
             done += len(true)
             if progress:
                 progress(done, total)
@@ -224,6 +228,17 @@ def _add(
             for track in range(true.shape[1]):
                 known = ~np.isnan(y[:, track])  # a coarse bin with a masked one in it counts no more
                 states.setdefault((track, size, scale), PearsonState()).update(x[:, track][known], y[:, track][known])
+
+
+def _add_peak_signal(states: _States, predicted: np.ndarray, true: np.ndarray, store: GenomeStore) -> None:
+    """Add the mean signal of a batch's peaks to the states of its chromosome."""
+    width = peak_signal.peak_width(store.bin_size, true.shape[-1] * store.bin_size)
+    means = [peak_signal.peak_means(values, bin_size=store.bin_size) for values in (predicted, true)]
+    for scale, transform in SCALES.items():
+        x, y = map(transform, means)
+        for track in range(true.shape[1]):
+            known = ~np.isnan(y[:, track])
+            states.setdefault((track, width, scale), PearsonState()).update(x[:, track][known], y[:, track][known])
 
 
 def _results(by_chrom: dict[str, _States], track: int) -> dict[str, Any]:

@@ -12,14 +12,16 @@ from ..datasets_scripts.dataset import evaluation_windows
 from ..datasets_scripts.folds import Part
 from ..datasets_scripts.store import GenomeStore
 from ..modeling import AtacForTrackPrediction
+from .class_predictions import label_names
 from .cpu import pick_device
 from .evaluate import check_fit, evaluate, flatten_metrics, predicted_and_true, rebin
-from .figures import scatter, tracks, training_curve
-from .load import load_model, looks_like_path
+from .evaluate_classes import evaluate_classes, flatten_class_metrics, store_for
+from .figures import class_dots, scatter, tracks, training_curve
+from .load import load_any, looks_like_path
 from .provenance import find_leak, find_provenance, refuse_leak
 
 METRICS = "metrics.json"
-_FILES = {METRICS, "metrics.tsv", "scatter.png", "tracks.png", "training_curve.png"}
+_FILES = {METRICS, "metrics.tsv", "scatter.png", "tracks.png", "training_curve.png", "classes.png"}
 _SCATTER_WINDOWS = 256
 _REGION_TARGETS = 16  # of the picture of a region
 _DRAWN_BINS = 4  # bins joined to one in pictures: single ones are thinner than a pixel, and mostly 0 in sparse data
@@ -38,11 +40,15 @@ def evaluate_run(
     allow_leak: bool = False,
     overwrite: bool = False,
     device: str | None = None,
+    negative_ratio: float = 1.0,
     **options: Any,
 ) -> dict[str, Any]:
-    """Evaluate a run and write metrics.json, metrics.tsv, scatter.png, tracks.png and training_curve.png.
+    """Evaluate a run and write metrics.json, metrics.tsv and pictures.
 
-    The last is drawn where the run has a history.json. An evaluation on the test part of a local run also becomes
+    Of a track model these are scatter.png and tracks.png, of a classifier classes.png, and training_curve.png. A store
+    with more tracks than the model has is seen by the model's alone.
+
+    The curve is drawn where the run has a history.json. An evaluation on the test part of a local run also becomes
     RUN/metrics.json, which the model card reads.
 
     Args:
@@ -52,11 +58,12 @@ def evaluate_run(
         allow_leak: evaluate on what the model was trained or selected on.
         overwrite: replace an existing folder.
         device: as for `pick_device`.
-        **options: of `evaluate`: part, bin_sizes, batch_size, average_rc, progress.
+        negative_ratio: closed windows per open one, for a classifier.
+        **options: of `evaluate` or `evaluate_classes`: part, bin_sizes, batch_size, average_rc, progress.
 
     Returns:
         What metrics.json holds: the dictionary of `evaluate` with `model`, `mode`, `seed` (of training) and `leak`:
-        `checked` (False where the model came without provenance), `allowed`, and `overlaps`.
+        `checked` (False where the model, or one it started from, came without provenance), `allowed`, and `overlaps`.
 
     Raises:
         FileNotFoundError: no such model.
@@ -74,28 +81,42 @@ def evaluate_run(
         provenance = None
     if provenance is not None and not allow_leak:
         refuse_leak(provenance, store, part)
-    model = load_model(run)
-    check_fit(model.config, store)
+    model = load_any(run)
+    is_track_model = isinstance(model, AtacForTrackPrediction)
+    store = store_for(list(model.config.track_names or ()) if is_track_model else label_names(model), store)
+    if is_track_model:
+        check_fit(model.config, store)
+    elif options.pop("bin_sizes", None):
+        raise ValueError(f"--bin-size is for track models, and {str(run)!r} is a classifier: leave it out")
     model.to(pick_device(device))  # pyright: ignore[reportArgumentType] - transformers' stub of `to`
     found = {
         "model": str(run),
         "mode": provenance.mode if provenance else None,
         "seed": provenance.seed if provenance else None,
         "leak": {
-            "checked": provenance is not None,
+            "checked": provenance is not None and provenance.is_complete,
             "allowed": allow_leak,
             "overlaps": find_leak(provenance, store, part) if provenance else [],
         },
     }
-    metrics = {**found, **evaluate(model, store, **options)}
+    if is_track_model:
+        metrics = {**found, **evaluate(model, store, **options)}
+        rows = flatten_metrics(metrics)
+    else:
+        metrics = {**found, **evaluate_classes(model, store, negative_ratio=negative_ratio, **options)}
+        rows = flatten_class_metrics(metrics)
     text = json.dumps(metrics, indent=2, allow_nan=False) + "\n"
     with finished_folder(output, overwrite) as folder:
         (folder / METRICS).write_text(text)
-        flatten_metrics(metrics).to_csv(folder / "metrics.tsv", sep="\t", index=False, float_format="%.6g")
-        _draw(folder, model, store, metrics, batch_size=options.get("batch_size", 64))
+        rows.to_csv(folder / "metrics.tsv", sep="\t", index=False, float_format="%.6g")
+        if is_track_model:
+            _draw(folder, model, store, metrics, batch_size=options.get("batch_size", 64))
+        else:
+            class_dots(metrics, folder / "classes.png")
         history = Path(run).expanduser() / "history.json"
-        if history.is_file() and (rows := json.loads(history.read_text())):
-            training_curve(rows, folder / "training_curve.png")
+        if history.is_file() and (course := json.loads(history.read_text())):
+            metric = "pearson" if is_track_model else "auroc"
+            training_curve(course, folder / "training_curve.png", metric=metric)
     if part == "test" and looks_like_path(str(run)):
         with finished_file(Path(run).expanduser() / METRICS, overwrite=True) as partial:
             partial.write_text(text)
@@ -161,7 +182,8 @@ def _region(model: AtacForTrackPrediction, store: GenomeStore, part: Part, windo
     """
     length, context = model.config.target_length, model.config.crop_bins * model.config.bin_size
     starts = store.flat_starts(windows) + context
-    strength = store.gather(starts, length)[1].sum(axis=(1, 2), dtype=np.float64)
+    measured = store.gather(starts, length)[1] * store.gather_mask(starts, length)
+    strength = measured.sum(axis=(1, 2), dtype=np.float64)
     centre = windows.iloc[np.argsort(strength, kind="stable")[int(0.99 * (len(windows) - 1))]]
     target = int(centre["start"]) + context
     intervals = store.split.intervals(part, store.chrom_sizes)

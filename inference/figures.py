@@ -17,12 +17,20 @@ BLUE, ORANGE, GREEN, GREY = "#0072B2", "#D55E00", "#009E73", "#555555"
 _DPI = 150
 
 
-def training_curve(history: Sequence[Mapping[str, Any]], path: str | Path) -> None:
-    """Draw the loss and the validation Pearson over the steps of a run.
+_METRIC_LABELS = {
+    "pearson": ("Pearson", "Pearson's r (log1p signal)"),
+    "auroc": ("AUROC", "mean AUROC of the tracks"),
+    "auprc": ("AUPRC", "mean AUPRC of the tracks"),
+}
+
+
+def training_curve(history: Sequence[Mapping[str, Any]], path: str | Path, *, metric: str = "pearson") -> None:
+    """Draw the loss and the validation metric over the steps of a run.
 
     Args:
         history: rows {step, epoch, loss, eval_loss, eval_pearson, learning_rate}; a value may be None or missing.
         path: PNG to write.
+        metric: "pearson", or of a classifier "auroc" or "auprc".
 
     Raises:
         ValueError: no row.
@@ -34,23 +42,57 @@ def training_curve(history: Sequence[Mapping[str, Any]], path: str | Path) -> No
     for key, label, colour in (("loss", "training", BLUE), ("eval_loss", "validation", ORANGE)):
         steps, values = _points(history, key)
         loss.plot(steps, values, color=colour, label=label, **_line(len(steps)))
-    loss.set(title="Loss", xlabel="step", ylabel="Poisson negative log likelihood")
+    loss.set(
+        title="Loss",
+        xlabel="step",
+        ylabel="Poisson negative log likelihood" if metric == "pearson" else "cross-entropy",
+    )
     loss.legend(frameon=False)
-    steps, values = _points(history, "eval_pearson")
+    name, axis_label = _METRIC_LABELS[metric]
+    steps, values = _points(history, f"eval_{metric}")
     pearson.plot(steps, values, color=ORANGE, **_line(len(steps)))
-    title = "Validation Pearson"
+    title = f"Validation {name}"
     if len(values):
         best = int(np.argmax(values))
         title += f": best {values[best]:.3f} at step {steps[best]:,}"
         pearson.plot(steps[best], values[best], "o", color=GREEN, markersize=9, zorder=3)
     else:
         pearson.text(0.5, 0.5, "not measured", transform=pearson.transAxes, ha="center", color=GREY)
-    pearson.set(title=title, xlabel="step", ylabel="Pearson's r (log1p signal)")
+    pearson.set(title=title, xlabel="step", ylabel=axis_label)
     last_step = max(row["step"] for row in history)
     for axis in (loss, pearson):
         axis.set_xlim(0, 1.02 * max(last_step, 1))
         axis.xaxis.set_major_locator(MaxNLocator(5, integer=True, steps=[1, 2, 5, 10]))
         axis.xaxis.set_major_formatter(FuncFormatter(lambda step, _: f"{step:,.0f}"))
+    _save(figure, path)
+
+
+def class_dots(metrics: Mapping[str, Any], path: str | Path) -> None:
+    """Draw AUROC and AUPRC of each track, against closed windows and against other types' peaks.
+
+    A tick beside each AUPRC marks what a random order reaches, the share of positives.
+
+    Args:
+        metrics: from `evaluate_classes`.
+        path: PNG to write.
+    """
+    results = metrics["results"]
+    figure, axes = _figure(width=9, height=1.6 + 0.3 * len(results), columns=2)
+    rows = np.arange(len(results))[::-1]
+    sets = (("closed", "GC-matched closed windows", BLUE), ("other_types", "other types' peaks", ORANGE))
+    for axis, key, random in zip(axes[0], ("auroc", "auprc"), (0.5, None), strict=True):
+        for name, label, colour in sets:
+            found = [result[name] for result in results.values()]
+            values = [np.nan if result[key] is None else result[key] for result in found]
+            axis.plot(values, rows, "o", color=colour, label=f"against {label}")
+            if random is None:
+                shares = [result["positives"] / max(1, result["n"]) for result in found]
+                axis.plot(shares, rows, "|", color=colour, markersize=10)
+        if random is not None:
+            axis.axvline(random, color=GREY, linewidth=1)
+        axis.set(title=key.upper(), xlabel=key.upper(), yticks=rows, xlim=(min(0.45, axis.get_xlim()[0]), 1.02))
+        axis.set_yticklabels(list(results))
+    axes[0][0].legend(frameon=False, loc="best", fontsize="small")
     _save(figure, path)
 
 

@@ -1,14 +1,26 @@
 """A trained model from a run folder or from the Hub."""
 
+import json
 from pathlib import Path
+from typing import Any
 
 import torch
 from peft import PeftConfig, PeftModel
-from transformers import AutoModel
+from transformers import AutoConfig, AutoModel, AutoModelForSequenceClassification
 from transformers.utils import logging
+from transformers.utils.hub import cached_file
 from transformers.utils.peft_utils import find_adapter_config_file
 
-from ..modeling import AtacForTrackPrediction
+from ..modeling import (
+    AtacForSequenceClassification,
+    AtacForTrackPrediction,
+    ChromTransferForSequenceClassification,
+)
+
+Classifier = AtacForSequenceClassification | ChromTransferForSequenceClassification
+_CLASSIFIERS = (AtacForSequenceClassification, ChromTransferForSequenceClassification)
+
+RECORD = "provenance.json"  # what a run leaves beside its weights; see `provenance`
 
 
 def looks_like_path(name: str) -> bool:
@@ -17,7 +29,25 @@ def looks_like_path(name: str) -> bool:
 
 
 def load_model(name: str | Path, *, revision: str | None = None) -> AtacForTrackPrediction:
-    """Load a model in evaluation mode; an adapter comes merged into its base.
+    """Load a track model in evaluation mode; arguments and errors as of `load_any`."""
+    model = load_any(name, revision=revision)
+    if not isinstance(model, AtacForTrackPrediction):
+        raise ValueError(f"{str(name)!r} holds a {type(model).__name__}, not an AtacForTrackPrediction")
+    return model
+
+
+def load_classifier(name: str | Path, *, revision: str | None = None) -> Classifier:
+    """Load a classifier in evaluation mode; arguments and errors as of `load_any`."""
+    model = load_any(name, revision=revision)
+    if isinstance(model, AtacForTrackPrediction):
+        raise ValueError(f"{str(name)!r} holds a {type(model).__name__}, not a classifier")
+    return model
+
+
+def load_any(name: str | Path, *, revision: str | None = None) -> AtacForTrackPrediction | Classifier:
+    """Load a track model or a classifier in evaluation mode.
+
+    An adapter comes merged into its base, with its own tracks and genome.
 
     Args:
         name: folder or Hub id of a full model or of a LoRA adapter.
@@ -36,19 +66,56 @@ def load_model(name: str | Path, *, revision: str | None = None) -> AtacForTrack
             raise FileNotFoundError(
                 f"{name!r} holds no model (no config.json or adapter_config.json); was its training finished?"
             )
+        for weights in folder.glob("*.safetensors"):
+            weights.open("rb").close()  # of one that it may not read, safetensors says that it does not exist
         name = str(folder)
     shown = logging.is_progress_bar_enabled()
     logging.disable_progress_bar()
     try:
         if find_adapter_config_file(name, revision=revision):
             adapter = PeftConfig.from_pretrained(name, revision=revision)
-            base = load_model(str(adapter.base_model_name_or_path), revision=adapter.revision)
-            model = PeftModel.from_pretrained(base, name, revision=revision).merge_and_unload()
+            base = load_any(str(adapter.base_model_name_or_path), revision=adapter.revision)
+            model: Any = PeftModel.from_pretrained(base, name, revision=revision).merge_and_unload()
+            name_outputs(model, name, revision=revision)
         else:
-            model = AutoModel.from_pretrained(name, revision=revision, dtype=torch.float32)
+            # AutoModel would start a new track head on a classifier's body
+            made_as = AutoConfig.from_pretrained(name, revision=revision).architectures or [""]
+            is_classifier = made_as[0].endswith("ForSequenceClassification")
+            auto = AutoModelForSequenceClassification if is_classifier else AutoModel
+            model = auto.from_pretrained(name, revision=revision, dtype=torch.float32)
     finally:
         if shown:
             logging.enable_progress_bar()
-    if not isinstance(model, AtacForTrackPrediction):
-        raise ValueError(f"{name!r} holds a {type(model).__name__}, not an AtacForTrackPrediction")
+    if not isinstance(model, (AtacForTrackPrediction, *_CLASSIFIERS)):
+        raise ValueError(f"{name!r} holds a {type(model).__name__}, not an AtacForTrackPrediction or a classifier")
     return model.eval()
+
+
+def name_outputs(model: Any, adapter: str, *, revision: str | None = None) -> None:
+    """Give a model the track names and genome that an adapter was trained with; its base's configuration has its own.
+
+    Args:
+        model: base with the adapter; its configuration is changed.
+        adapter: folder or Hub id; without a record of its training nothing is changed.
+        revision: of the adapter.
+
+    Raises:
+        ValueError: the record is no JSON.
+    """
+    file = cached_file(
+        adapter,
+        RECORD,
+        revision=revision,
+        _raise_exceptions_for_missing_entries=False,
+        _raise_exceptions_for_connection_errors=False,
+        _raise_exceptions_for_gated_repo=False,
+    )
+    if file is None:
+        return
+    try:
+        record = json.loads(Path(file).read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise ValueError(f"{file} is not valid JSON ({error}); restore the file that training wrote") from None
+    if len(record.get("tracks", ())) == model.config.num_tracks:
+        model.config.track_names = list(record["tracks"])
+        model.config.genome = record.get("genome") or model.config.genome

@@ -224,7 +224,7 @@ def predict_to_bigwig(
     for file in paths:
         check_output(file, overwrite)
     sizes, bin_size, tile = source.chrom_sizes, config.bin_size, config.target_length
-    wanted = _regions_by_chrom(regions, sizes)
+    wanted = regions_by_chrom(regions, sizes)
     tiles = {chrom: np.flatnonzero(_touched(rows, step=tile, size=sizes[chrom])) for chrom, rows in wanted.items()}
     done, total = 0, sum(map(len, tiles.values()))
     if progress:
@@ -243,7 +243,7 @@ def predict_to_bigwig(
     with unfinished_parts(paths[0], depends, overwrite=overwrite, leader=ranks.leads) as folder:
         ranks.wait()
         index = 0
-        for chrom, codes in _chromosomes(source, wanted):
+        for chrom, codes in chromosomes(source, wanted):
             called = np.array([i for i in tiles[chrom] if (codes[i * tile : (i + 1) * tile] != N_CODE).any()], np.int64)
             done += len(tiles[chrom]) - len(called)
             asked = _touched(wanted[chrom], step=bin_size, size=len(codes))
@@ -279,7 +279,7 @@ def predict_to_bigwig(
     return PredictedTracks(paths, tuple(counts), sum(counts.values()))
 
 
-def _regions_by_chrom(regions: pd.DataFrame | None, chrom_sizes: Mapping[str, int]) -> dict[str, pd.DataFrame]:
+def regions_by_chrom(regions: pd.DataFrame | None, chrom_sizes: Mapping[str, int]) -> dict[str, pd.DataFrame]:
     """Return the rows of each chromosome under the genome's names; every region must lie on the genome."""
     if regions is None:
         regions = whole_chroms(chrom_sizes, chrom_sizes)
@@ -314,7 +314,7 @@ def _touched(regions: pd.DataFrame, *, step: int, size: int) -> np.ndarray:
     return touched
 
 
-def _chromosomes(source: GenomeStore | Fasta, wanted: Iterable[str]) -> Iterator[tuple[str, np.ndarray]]:
+def chromosomes(source: GenomeStore | Fasta, wanted: Iterable[str]) -> Iterator[tuple[str, np.ndarray]]:
     """Yield the codes of the wanted chromosomes, one at a time."""
     if isinstance(source, Fasta):
         yield from ((chrom, codes) for chrom, codes in source.read_codes() if chrom in wanted)

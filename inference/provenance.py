@@ -17,9 +17,10 @@ from huggingface_hub.errors import EntryNotFoundError, LocalEntryNotFoundError
 
 from ..datasets_scripts.described import Described
 from ..datasets_scripts.folds import Part
+from .load import RECORD as FILE_NAME
 from .load import looks_like_path
 
-FILE_NAME = "provenance.json"
+UNRECORDED = "not recorded"
 _LIBRARIES = ("chromhub", "torch", "transformers", "peft", "numpy")
 _NUM_NAMED = 5  # leaks that an error names
 
@@ -50,11 +51,12 @@ class Provenance:
         selected_on: intervals of the validation part, which chose the checkpoint.
         tracks: names of the tracks.
         seed: of the run.
-        mode: scratch, full, lora or head.
+        mode: scratch, full, two-stage, lora or head; "not recorded" of an adapter that came without a record.
         recipe: the whole recipe as plain values.
         versions: of Python and the libraries.
         data_fingerprint: of the store.
         base: the same of `base_model`; None from scratch, or where the base came without.
+        merged_from: folder or Hub id of the adapter that was merged into its base to make this model.
     """
 
     base_model: str | None
@@ -68,6 +70,13 @@ class Provenance:
     recipe: dict[str, Any] = field(default_factory=dict)
     versions: dict[str, str] = field(default_factory=dict)
     base: "Provenance | None" = None
+    merged_from: str | None = None
+
+    @property
+    def is_complete(self) -> bool:
+        """Tell whether every model of the chain left a record."""
+        links = list(self.chain())
+        return links[-1].base_model is None and all(link.mode != UNRECORDED for link in links)
 
     def chain(self) -> "Iterator[Provenance]":
         """Yield this provenance, that of its base, and so on to the first model."""
@@ -144,13 +153,15 @@ class Provenance:
 def find_provenance(name: str | Path, *, revision: str | None = None) -> Provenance | None:
     """Return the provenance of a folder or Hub id; None where the model came without.
 
+    An adapter's folder without one, as plain PEFT writes it, still has what its base has seen.
+
     Raises:
         ValueError: the file is damaged.
         OSError: the Hub could not be asked and its answer is not in the cache.
     """
     name = str(name)
     if looks_like_path(name):
-        return Provenance.load(name)
+        return Provenance.load(name) or _of_adapter(Path(name).expanduser() / "adapter_config.json")
     if try_to_load_from_cache(name, FILE_NAME, revision=revision) is _CACHED_NO_EXIST:
         return None
     try:
@@ -162,6 +173,13 @@ def find_provenance(name: str | Path, *, revision: str | None = None) -> Provena
         ) from None
     except EntryNotFoundError:
         return None
+
+
+def _of_adapter(config: Path) -> Provenance | None:
+    """Return what is known of an adapter without a record, by its base."""
+    base = str(json.loads(config.read_text()).get("base_model_name_or_path") or "") if config.is_file() else ""
+    seen = find_provenance(base) if base else None
+    return seen and Provenance(base, "", (), (), (), seed=0, mode=UNRECORDED, data_fingerprint="", base=seen)
 
 
 def library_versions() -> dict[str, str]:

@@ -37,7 +37,7 @@ def fisher_exact(wgs_ref: int, wgs_alt: int, atac_ref: int, atac_alt: int) -> fl
     """Return the two-sided p-value of a 2 x 2 table: the sum over tables with its margins that are no likelier."""
     row, column, total = wgs_ref + wgs_alt, wgs_ref + atac_ref, wgs_ref + wgs_alt + atac_ref + atac_alt
     cells = np.arange(max(0, row + column - total), min(row, column) + 1)
-    log_p = np.array([_log_choose(column, k) + _log_choose(total - column, row - k) for k in cells])
+    log_p = np.array([_log_choose(column, k) + _log_choose(total - column, row - k) for k in cells.tolist()])
     log_p -= _log_choose(total, row)
     own = log_p[wgs_ref - cells[0]]
     return float(min(1.0, np.exp(log_p[log_p <= own + 1e-7]).sum()))  # rounding must not part equal probabilities
@@ -85,7 +85,7 @@ def informative_variants(table: pd.DataFrame, rule: CountFilter | None = None) -
         "Fisher's exact test": int((balanced & ~(p < rule.p_value)).sum()),
         "odds ratio": int((balanced & (p < rule.p_value) & ~far).sum()),
     }
-    return table.assign(log_odds=odds, fisher_p=p)[keep].reset_index(drop=True), dropped
+    return table.assign(log_odds=odds, fisher_p=p).loc[keep].reset_index(drop=True), dropped
 
 
 def direction_metrics(predicted: np.ndarray, true: np.ndarray) -> dict[str, float]:

@@ -9,7 +9,7 @@ from transformers import AutoConfig, AutoFeatureExtractor, AutoModel, AutoModelF
 from .configuration_atac import PRESETS, AtacConfig
 from .configuration_chromtransfer import CHROMTRANSFER_PRESETS, ChromTransferConfig
 from .feature_extraction_dna import DnaFeatureExtractor
-from .lora_targets import head_modules, lora_targets
+from .lora_targets import adapter_size, default_rank, head_modules, lora_layers
 from .modeling_atac import AtacForSequenceClassification, AtacForTrackPrediction, TrackOutput
 from .modeling_chromtransfer import ChromTransferForSequenceClassification, ChromTransferModel
 from .tensor_model import SummedModel, TensorModel, summed_model, tensor_model
@@ -44,8 +44,10 @@ __all__ = [
     "SummedModel",
     "TensorModel",
     "TrackOutput",
+    "adapter_size",
+    "default_rank",
     "head_modules",
-    "lora_targets",
+    "lora_layers",
     "summed_model",
     "tensor_model",
 ]

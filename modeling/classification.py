@@ -35,7 +35,9 @@ def is_exclusive(config: Any) -> bool:
     return config.num_labels > 1 and config.problem_type != "multi_label_classification"
 
 
-def classification_loss(logits: Tensor, labels: Tensor, config: Any, class_weights: Tensor | None = None) -> Tensor:
+def classification_loss(
+    logits: Tensor, labels: Tensor, config: Any, class_weights: Tensor | None = None, mask: Tensor | None = None
+) -> Tensor:
     """Return cross-entropy where labels exclude one another, binary cross-entropy where they do not.
 
     Args:
@@ -45,12 +47,13 @@ def classification_loss(logits: Tensor, labels: Tensor, config: Any, class_weigh
         class_weights: factor on the loss of an example by its class: (num_labels,) of exclusive labels; else (2,), of 0
             and of 1. As in Keras the weighted losses are averaged over the examples; `nn.CrossEntropyLoss` divides by
             the sum of the weights instead.
+        mask: 1 where a label counts and 0 where it is not known; of the shape of the labels, (B,) or (B, num_labels).
 
     Returns:
         Scalar, float32 or the dtype of `logits` if that is wider.
 
     Raises:
-        ValueError: `labels` or `class_weights` have another shape.
+        ValueError: `labels`, `class_weights` or `mask` have another shape.
     """
     logits = logits.to(torch.promote_types(logits.dtype, torch.float32))
     exclusive = is_exclusive(config)
@@ -67,7 +70,11 @@ def classification_loss(logits: Tensor, labels: Tensor, config: Any, class_weigh
         loss = F.binary_cross_entropy_with_logits(logits, labels.to(logits.dtype), reduction="none")
     if class_weights is not None:
         loss = loss * class_weights.to(loss)[labels.long()]
-    return loss.mean()
+    if mask is None:
+        return loss.mean()
+    if tuple(mask.shape) != tuple(loss.shape):
+        raise ValueError(f"`mask` must have shape {tuple(loss.shape)}, got {tuple(mask.shape)}")
+    return (loss * mask).sum() / mask.sum().clamp(min=1)
 
 
 def label_probabilities(logits: Tensor, config: Any) -> Tensor:

@@ -49,6 +49,8 @@ class AtacConfig(PreTrainedConfig):
             likewise.
         mappability_weight: weight of the optional second task, the mappability of the input's bases; 0 leaves the
             head out. The paper's code has it with weight 1.
+        class_weights: of a classifier: factors on the loss by class, see `classification_loss`; None is 1.
+        label_rule: of a classifier: how its labels were made from signal, for the record and for evaluation.
 
     Raises:
         ValueError: an unknown `type` or key of `stem` or `core`.
@@ -70,6 +72,8 @@ class AtacConfig(PreTrainedConfig):
     stem: dict[str, Any] | None = None
     core: dict[str, Any] | None = None
     mappability_weight: float | int = 0.0
+    class_weights: list[float | int] | tuple[float | int, ...] | None = None
+    label_rule: dict[str, Any] | None = None
 
     def __post_init__(self, **kwargs: Any) -> None:
         """Fill the defaults that depend on other fields."""

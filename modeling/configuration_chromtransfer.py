@@ -44,6 +44,8 @@ class ChromTransferConfig(PreTrainedConfig):
         head_hidden_sizes: widths of the head's hidden layers.
         head_batch_norm: the head's hidden layers have batch normalisation.
         class_weights: factors on the loss by class, see `classification_loss`; None is 1.
+        genome: assembly name of the training data, for the record.
+        label_rule: how the labels were made from signal, for the record and for evaluation.
         num_labels: outputs, 1 by default.
 
     Raises:
@@ -72,6 +74,8 @@ class ChromTransferConfig(PreTrainedConfig):
     head_hidden_sizes: list[int] | tuple[int, ...] = (1024, 32)
     head_batch_norm: bool = False
     class_weights: list[float | int] | tuple[float | int, ...] | None = None
+    genome: str = ""
+    label_rule: dict[str, Any] | None = None
 
     def __post_init__(self, **kwargs: Any) -> None:
         """Make one label the default, where transformers has two."""

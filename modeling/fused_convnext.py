@@ -21,7 +21,7 @@ from torch.autograd.function import once_differentiable
 from torch.nn import functional as F
 
 from .fast_path import compute_dtype, fast_path_allowed
-from .products import product
+from .products import column_norms, product, product_over_rows
 from .window_threads import over_windows, sum_over_windows
 
 _KINDS = {
@@ -115,16 +115,14 @@ class _FusedBlock(torch.autograd.Function):
         outputs = torch.empty(batch, length, channels, dtype=dtype)
 
         def compute(piece: range) -> None:
-            hidden, squares = torch.empty(2, length, width, dtype=dtype)
-            ones = torch.ones(1, length, dtype=dtype)
+            hidden = torch.empty(length, width, dtype=dtype)
             for i in piece:
                 normed[i], mean[i], rstd[i] = torch.native_layer_norm(
                     convolved[i], [channels], norm_weight_, norm_bias_, shape.norm_eps
                 )
                 before[i] = product(normed[i], in_matrix, in_bias)
                 torch.ops.aten.gelu.out(before[i], out=hidden)
-                torch.mul(hidden, hidden, out=squares)
-                norms[i] = (ones @ squares).float().sqrt().view(-1)
+                norms[i] = column_norms(hidden)
                 scale = 1 + gamma.view(-1) * (norms[i] / (norms[i].mean() + shape.grn_eps))
                 torch.add(residual[i], product(hidden, (out_weight * scale).to(dtype).t(), bias), out=outputs[i])
 
@@ -152,8 +150,10 @@ class _FusedBlock(torch.autograd.Function):
             d_out_weight, d_gamma = torch.zeros_like(out_weight), torch.zeros(width)
             d_norm_weight, d_norm_bias = torch.zeros(2, channels)
             d_conv_weight, d_conv_bias = _empty_weight_gradient(conv_weight), torch.zeros(channels)
+            d_out_bias = torch.zeros(channels)
             hidden, ones = torch.empty(length, width, dtype=dtype), torch.ones(1, length, dtype=dtype)
             for i in piece:
+                d_out_bias += gradient[i].sum(0, dtype=torch.float32)
                 norm = norms[i]
                 mean_norm = norm.mean() + shape.grn_eps
                 share = norm / mean_norm
@@ -170,7 +170,7 @@ class _FusedBlock(torch.autograd.Function):
                 d_hidden.addcmul_(hidden, (d_norm / norm.clamp_min(1e-12)).to(dtype))
                 torch.ops.aten.gelu_backward.grad_input(d_hidden, before[i], grad_input=hidden)  # d before, in place
                 d_in_bias += (ones @ hidden).float().view(-1)
-                d_in_weight += product(hidden.t(), normed[i])
+                d_in_weight += product_over_rows(hidden, normed[i])
                 d_window, d_weight, d_bias = torch.ops.aten.native_layer_norm_backward(
                     product(hidden, in_matrix).float(),
                     convolved[i].float(),
@@ -198,17 +198,16 @@ class _FusedBlock(torch.autograd.Function):
                 d_in_bias,
                 d_gamma,
                 d_out_weight,
+                d_out_bias,
             )
 
-        d_conv_weight, d_conv_bias, d_norm_weight, d_norm_bias, d_in_weight, d_in_bias, d_gamma, d_out_weight = (
-            sum_over_windows(batch, compute)
-        )
+        d_conv_weight, d_conv_bias, d_norm_weight, d_norm_bias, *others = sum_over_windows(batch, compute)
+        d_in_weight, d_in_bias, d_gamma, d_out_weight, d_out_bias = others
         d_inputs = None
         if d_convolved is not None:
             d_inputs = _convolve_back(d_convolved, conv_weight, shape)
             if is_residual:
                 d_inputs += gradient
-        d_out_bias = gradient.sum((0, 1), dtype=torch.float32)
         d_out_weight.addr_(d_out_bias, beta.view(-1))
         return (
             d_inputs,
@@ -282,7 +281,7 @@ def _add_weight_gradient(total: Tensor, window: Tensor, gradient: Tensor, shape:
     """Add one window's gradient of the convolution's weights, from its input (L, C_in) and its output's (L, C)."""
     length, channels = gradient.shape
     if shape.groups == 1:
-        total += product(_unfold(window, shape).float().t(), gradient)
+        total += product_over_rows(_unfold(window, shape).float(), gradient)
         return
     repeated = window.float().repeat_interleave(channels // window.shape[1], 1)
     padded = F.pad(repeated, (0, 0, *shape.padding))

@@ -221,7 +221,12 @@ class ChromTransferForSequenceClassification(ChromTransferPreTrainedModel):
         self.post_init()
 
     def forward(
-        self, inputs: Tensor, labels: Tensor | None = None, return_dict: bool | None = None, **_: Any
+        self,
+        inputs: Tensor,
+        labels: Tensor | None = None,
+        mask: Tensor | None = None,
+        return_dict: bool | None = None,
+        **_: Any,
     ) -> SequenceClassifierOutput | tuple[Tensor, ...]:
         """Classify sequences.
 
@@ -229,6 +234,7 @@ class ChromTransferForSequenceClassification(ChromTransferPreTrainedModel):
             inputs: (B, L) base codes, A0 C1 G2 T3 N4, or (B, 4, L) one-hot in the order A, C, G, T.
             labels: (B,) 0 or 1 for one label, (B,) class numbers for several, (B, num_labels) of 0 and 1 where
                 `config.problem_type` is "multi_label_classification".
+            mask: as in `classification_loss`.
             return_dict: False returns a tuple.
 
         Returns:
@@ -242,7 +248,9 @@ class ChromTransferForSequenceClassification(ChromTransferPreTrainedModel):
         loss = None
         if labels is not None:
             weights = self.config.class_weights
-            loss = classification_loss(logits, labels, self.config, None if weights is None else torch.tensor(weights))
+            loss = classification_loss(
+                logits, labels, self.config, None if weights is None else torch.tensor(weights), mask
+            )
             if self.training and self.config.l2 > 0:
                 loss = loss + self.regularization_loss()
         output = SequenceClassifierOutput(loss, logits, body.last_hidden_state, body.pooler_output)

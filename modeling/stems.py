@@ -6,6 +6,7 @@ from transformers.modeling_layers import GradientCheckpointingLayer
 
 from .architecture_parts import StemConfig
 from .convnext_block import ConvNextBlock
+from .dilated_conv import DilatedConv1d
 from .fast_path import compute_dtype, fast_path_allowed
 from .fused_dilated import fast_unit, fast_unit_applies
 from .unfolded_conv import unfolded_conv
@@ -24,14 +25,8 @@ class ConvUnit(nn.Module):
         super().__init__()
         self.activation = nn.GELU()
         self.right_padding = dilation * (1 - kernel_size % 2)  # an even kernel reads one position more on the right
-        self.conv = nn.Conv1d(
-            in_channels,
-            channels,
-            kernel_size,
-            padding=dilation * ((kernel_size - 1) // 2),
-            dilation=dilation,
-            bias=False,
-        )
+        padding = dilation * ((kernel_size - 1) // 2)  # says the dilation, too
+        self.conv = DilatedConv1d(in_channels, channels, kernel_size, padding=padding, bias=False)
         self.norm = (ZeroScaleBatchNorm if zero_scale else nn.BatchNorm1d)(channels)
 
     def forward(self, hidden: Tensor) -> Tensor:
@@ -54,10 +49,14 @@ class ConvReluUnit(GradientCheckpointingLayer):
 
     def forward(self, hidden: Tensor) -> Tensor:
         """Map (B, C_in, L) to (B, C, L), or (B, C, L - kernel_size + 1), bases on a CPU by the fast path."""
-        if hidden.shape[1] == 4 and fast_path_allowed(self, hidden, {"conv": nn.Conv1d}):
-            dtype, innermost = compute_dtype(hidden), hidden.transpose(1, 2)
-            convolved = unfolded_conv(self.conv, innermost, dtype=dtype, right_padding=self.right_padding)
-            return self.activation(convolved.transpose(1, 2))
+        if hidden.shape[1] == 4 and fast_path_allowed(self, hidden, {"conv": nn.Conv1d, "activation": nn.ReLU}):
+            return unfolded_conv(
+                self.conv,
+                hidden.transpose(1, 2),
+                dtype=compute_dtype(hidden),
+                relu_after=True,
+                right_padding=self.right_padding,
+            ).transpose(1, 2)
         return self.activation(self.conv(F.pad(hidden, (0, self.right_padding)) if self.right_padding else hidden))
 
 

@@ -18,13 +18,20 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from .dilated_conv import DilatedConv1d
 from .fast_path import compute_dtype, fast_path_allowed, is_plain
 from .folded_weights import FoldedConv, FoldedMixer, FoldedModel, folded_weights
-from .products import product
+from .products import column_norms, product
 from .window_threads import over_windows
 
-_UNIT = {"activation": nn.GELU, "conv": nn.Conv1d}
-_CONVNEXT = {**_UNIT, "norm": nn.LayerNorm, "pointwise_in": nn.Linear, "pointwise_out": nn.Linear}
+_UNIT = {"activation": nn.GELU, "conv": DilatedConv1d}
+_CONVNEXT = {
+    "activation": nn.GELU,
+    "conv": nn.Conv1d,
+    "norm": nn.LayerNorm,
+    "pointwise_in": nn.Linear,
+    "pointwise_out": nn.Linear,
+}
 _gelu = torch.ops.aten.gelu.out
 
 
@@ -97,7 +104,7 @@ class _Windows:
         self.hidden = like.new_empty(positions, channels)
         self.margin = max((block.reach for block in model.blocks), default=0)
         self.activated = like.new_zeros(positions + 2 * self.margin, channels)
-        self.mixer = None if model.mixer is None else _MixerBuffers(model.mixer, like.new_empty(length, channels))
+        self.mixer = model.mixer
 
     def logits(self, bases: Tensor) -> Tensor:
         """Map (L, 4) to (N - 2 * crop, T), float32."""
@@ -105,8 +112,8 @@ class _Windows:
         self._compute_stem(bases)
         size, hidden = model.pool_size, self.hidden
         taps = [self.stem[left * size + k : right * size : size] for k in range(size)]
-        hidden[left:right] = taps[0]
-        for tap in taps[1:]:
+        torch.maximum(taps[0], taps[-1], out=hidden[left:right])  # the same one, where nothing is pooled
+        for tap in taps[1:-1]:
             torch.maximum(hidden[left:right], tap, out=hidden[left:right])
         for block, (start, stop) in zip(model.blocks, self.cone, strict=True):
             # GELU of what the block reads; beyond the window it reads zeros.
@@ -115,12 +122,8 @@ class _Windows:
             _gelu(hidden[low:high], out=self.activated[self.margin + low : self.margin + high])
             self.activated[begin : self.margin + low] = 0
             self.activated[self.margin + high : self.margin + stop + reach] = 0
-            rows, channels = stop - start, hidden.shape[1]
-            read = self.activated[begin:].as_strided(
-                (rows, len(block.taps), channels), (channels, block.dilation * channels, 1)
-            )
-            narrow = product(read.flatten(1), block.taps.flatten(0, 1), block.bias)
-            hidden[start:stop] += product(_gelu(narrow, out=narrow), block.matrix, block.shift)
+            narrow = block.dilated(self.activated[begin : self.margin + stop + reach], activation="gelu")
+            block.pointwise.add_to(hidden[start:stop], narrow)
         start, stop = self.target
         activated = _gelu(hidden[start:stop], out=self.activated[: stop - start])
         return (
@@ -134,43 +137,27 @@ class _Windows:
         first, last = max(0, left * model.pool_size - padding), right * model.pool_size - padding
         outputs = self.stem[padding + first : padding + last]
         if self.mixer is None:
-            _convolve(model.conv, F.gelu(bases), first, last, outputs)
+            outputs.copy_(_convolve(model.conv, F.gelu(bases), first, last))
         else:
-            _convolve(model.conv, bases, 0, self.length, self.mixer.convolved)
-            self.mixer.mix(first, last, outputs)
+            _mix(self.mixer, _convolve(model.conv, bases, 0, self.length), first, last, outputs)
 
 
-def _convolve(conv: FoldedConv, bases: Tensor, first: int, last: int, outputs: Tensor) -> None:
+def _convolve(conv: FoldedConv, bases: Tensor, first: int, last: int) -> Tensor:
     """Convolve (L, 4) at positions `first` to `last`; an even kernel reads one more base on the right."""
     size, (length, width) = conv.kernel_size, bases.shape
     padded = F.pad(bases, (0, 0, (size - 1) // 2, size // 2))
     unfolded = padded.as_strided((length, size * width), (width, 1))  # (L, K * 4)
-    outputs.copy_(product(unfolded[first:last].contiguous(), conv.matrix, conv.bias))
+    return product(unfolded[first:last].contiguous(), conv.matrix, conv.bias)
 
 
-class _MixerBuffers:
-    """A ConvNeXt V2 block behind its convolution, see `fused_convnext`.
-
-    Args:
-        mixer: folded weights.
-        convolved: (L, C), where the convolution's output will be.
-    """
-
-    def __init__(self, mixer: FoldedMixer, convolved: Tensor) -> None:
-        self.mixer, self.convolved = mixer, convolved
-        self.hidden, self.squares = convolved.new_empty(2, len(convolved), len(mixer.gamma))
-        self.ones = convolved.new_ones(1, len(convolved))
-
-    def mix(self, first: int, last: int, outputs: Tensor) -> None:
-        """Write the block's output at positions `first` to `last`."""
-        mixer, convolved, hidden, squares = self.mixer, self.convolved, self.hidden, self.squares
-        weight, bias, eps = mixer.norm
-        normed = F.layer_norm(convolved, (convolved.shape[1],), weight, bias, eps)
-        _gelu(product(normed, mixer.inward, mixer.inward_bias), out=hidden)
-        torch.mul(hidden, hidden, out=squares)
-        norms = (self.ones @ squares).float().sqrt().view(-1)
-        scaled = mixer.outward * (1 + mixer.gamma * (norms / (norms.mean() + mixer.eps)))
-        mixed = product(hidden[first:last], scaled.to(outputs.dtype).t(), mixer.shift)
-        torch.add(convolved[first:last], mixed, out=outputs)
-        if mixer.relu:
-            outputs.relu_()
+def _mix(mixer: FoldedMixer, convolved: Tensor, first: int, last: int, outputs: Tensor) -> None:
+    """Write what a ConvNeXt V2 block makes of its convolution's output (L, C), at positions `first` to `last`."""
+    weight, bias, eps = mixer.norm
+    normed = F.layer_norm(convolved, (convolved.shape[1],), weight, bias, eps)
+    hidden = product(normed, mixer.inward, mixer.inward_bias, activation="gelu")  # (L, H)
+    norms = column_norms(hidden)
+    scaled = mixer.outward * (1 + mixer.gamma * (norms / (norms.mean() + mixer.eps)))
+    mixed = product(hidden[first:last], scaled.to(outputs.dtype).t(), mixer.shift)
+    torch.add(convolved[first:last], mixed, out=outputs)
+    if mixer.relu:
+        outputs.relu_()

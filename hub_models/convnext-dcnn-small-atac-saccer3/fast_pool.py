@@ -46,49 +46,43 @@ class _MaxPool(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, hidden: Tensor, size: int, left_padding: int) -> Tensor:
         batch, length, channels = hidden.shape
-        positions = (length + left_padding) // size
-        best = hidden.new_empty(batch, positions, channels)
-        # one byte an element and tap, 1 where that tap beats all before it
-        better = (
-            torch.empty(size - 1, batch, positions, channels, dtype=torch.bool) if ctx.needs_input_grad[0] else None
-        )
+        best = hidden.new_empty(batch, (length + left_padding) // size, channels)
 
         def compute(piece: range) -> None:
             for i in piece:
                 (start, first), *others = _taps(hidden[i], size, left_padding)
                 best[i, :start] = 0
                 best[i, start:] = first
-                for tap, (start, values) in enumerate(others):
-                    so_far = best[i, start:]
-                    if better is not None:
-                        better[tap, i, :start] = so_far.new_zeros(()) > best[i, :start]
-                        torch.gt(values, so_far, out=better[tap, i, start:])
-                    torch.maximum(so_far, values, out=so_far)
+                for start, values in others:
+                    torch.maximum(best[i, start:], values, out=best[i, start:])
 
         over_windows(batch, compute)
-        ctx.size, ctx.left_padding, ctx.length = size, left_padding, length
-        ctx.save_for_backward(better)
+        ctx.size, ctx.left_padding = size, left_padding
+        ctx.save_for_backward(hidden, best)
         return best
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None, None]:  # pyright: ignore[reportIncompatibleMethodOverride]
-        (better,) = ctx.saved_tensors
+        hidden, best = ctx.saved_tensors
         gradient = gradients[0].contiguous()  # (B, P, C)
-        batch, _, channels = gradient.shape
-        d_hidden = gradient.new_zeros(batch, ctx.length, channels)
+        d_hidden = torch.empty_like(hidden)
+        num_read = best.shape[1] * ctx.size - ctx.left_padding
 
         def compute(piece: range) -> None:
+            rest, won = torch.empty(2, *best.shape[1:], dtype=best.dtype)
             for i in piece:
-                rest = gradient[i].clone()
-                taps = _taps(d_hidden[i], ctx.size, ctx.left_padding)
-                for tap in range(ctx.size - 1, 0, -1):
-                    start, d_tap = taps[tap]
-                    won = rest * better[tap - 1, i].view(torch.uint8)
-                    rest -= won
-                    d_tap.copy_(won[start:])
-                start, d_tap = taps[0]
+                rest.copy_(gradient[i])
+                if ctx.left_padding:
+                    rest[0] *= best[i, 0] != 0  # zeros on the left come first
+                taps, d_taps = (_taps(tensor[i], ctx.size, ctx.left_padding) for tensor in (hidden, d_hidden))
+                for (start, values), (_, d_tap) in zip(taps[:-1], d_taps[:-1], strict=True):
+                    torch.eq(values, best[i, start:], out=won[start:])  # 0 and 1 in this dtype: bool is slow
+                    torch.mul(rest[start:], won[start:], out=d_tap)
+                    rest[start:] -= d_tap
+                start, d_tap = d_taps[-1]
                 d_tap.copy_(rest[start:])
+                d_hidden[i, num_read:] = 0
 
-        over_windows(batch, compute)
+        over_windows(len(gradient), compute)
         return d_hidden, None, None

@@ -12,6 +12,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from .products import WindowConv
+
 
 @dataclass
 class FoldedConv:
@@ -38,18 +40,15 @@ class FoldedMixer:
 
 @dataclass
 class FoldedBlock:
-    """A residual block; each tap of its dilated convolution is a matrix."""
+    """A residual block."""
 
-    dilation: int
-    taps: Tensor  # (K, C, bottleneck)
-    bias: Tensor  # (bottleneck,)
-    matrix: Tensor  # (bottleneck, C)
-    shift: Tensor  # (C,)
+    dilated: WindowConv
+    pointwise: WindowConv
 
     @property
     def reach(self) -> int:
         """Positions that an output reads on each side."""
-        return len(self.taps) // 2 * self.dilation
+        return self.dilated.lost // 2
 
 
 @dataclass
@@ -109,16 +108,11 @@ def _fold(model: Any, dtype: torch.dtype) -> FoldedModel:
     matrix = weight.permute(2, 1, 0).flatten(0, 1).to(dtype).contiguous()
     blocks = []
     for block in core.blocks:
-        (taps, tap_bias), (pointwise, shift) = _fold_norm(block.dilated), _fold_norm(block.pointwise)
-        blocks.append(
-            FoldedBlock(
-                dilation=block.dilated.conv.dilation[0],
-                taps=taps.permute(2, 1, 0).to(dtype).contiguous(),
-                bias=tap_bias.to(dtype),
-                matrix=pointwise.squeeze(2).t().to(dtype).contiguous(),
-                shift=shift.to(dtype),
-            )
+        dilated, pointwise = (
+            WindowConv(*(tensor.to(dtype) for tensor in _fold_norm(unit)), dilation=unit.conv.dilation[0])
+            for unit in (block.dilated, block.pointwise)
         )
+        blocks.append(FoldedBlock(dilated, pointwise))
     (features, shift), rates = _fold_norm(core.features), head.weight.double()
     return FoldedModel(
         conv=FoldedConv(stem.conv.kernel_size[0], matrix, bias.to(dtype)),

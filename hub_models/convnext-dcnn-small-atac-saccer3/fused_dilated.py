@@ -18,13 +18,15 @@ from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 from torch.nn import functional as F
 
+from .dilated_conv import DilatedConv1d
 from .dropout import LEVELS, FastDropout, draw_mask, mask_generators
 from .fast_path import compute_dtype, fast_path_allowed, is_hooked
-from .products import product
+from .products import WindowConv, product_over_rows
 from .unfolded_conv import unfolded_conv
 from .window_threads import over_windows, sum_over_windows
 
-_KINDS = {"activation": nn.GELU, "conv": nn.Conv1d}
+_KINDS = {"activation": nn.GELU, "conv": DilatedConv1d}
+_ELEMENTS = 2**19  # of the wide (P, F), that stay in a core's cache
 
 
 def fast_unit_applies(unit: Any, hidden: Tensor) -> bool:
@@ -126,7 +128,7 @@ class _PointwiseUnit(torch.autograd.Function):
             squares = torch.zeros(channels, channels, dtype=torch.float64)
             for i in piece:
                 window = activated[i] - around
-                squares += product(window.t(), window)
+                squares += product_over_rows(window, window)
             return (squares,)
 
         (squares,) = sum_over_windows(batch, multiply)
@@ -141,16 +143,19 @@ class _PointwiseUnit(torch.autograd.Function):
         matrix = (share * gain[:, None] * wide).to(dtype)  # (F, C)
         offset = (share * (norm_bias - gain * (wide @ mean))).to(dtype)
         outputs = torch.empty(batch, positions // pool, width, dtype=dtype)
-        mask = torch.empty(batch, positions, width, dtype=torch.uint8) if kept < LEVELS else None
+        mask = torch.empty(batch, positions, width, dtype=torch.int8) if kept < LEVELS else None  # 0 and -1
         generators = mask_generators(batch) if mask is not None else []
+        widen, rows = WindowConv(matrix.unsqueeze(2), offset), max(1, _ELEMENTS // width // pool) * pool
 
         def finish(piece: range) -> None:
-            for i in piece:
-                values = product(activated[i], matrix.t(), offset)
+            for i, start in ((i, start) for i in piece for start in range(0, positions, rows)):
+                values = widen(activated[i, start : start + rows])
                 if mask is not None:
-                    mask[i] = draw_mask(positions * width, kept, generators[i]).view(positions, width)
-                    values.mul_(mask[i])
-                _sum_bins(values, pool, residual[i] if residual is not None else None, outputs[i])
+                    part = mask[i, start : start + rows]
+                    torch.neg(draw_mask(values.numel(), kept, generators[i]).view(torch.int8).view_as(part), out=part)
+                    _keep(values, part, values)
+                bins = slice(start // pool, (start + rows) // pool)
+                _sum_bins(values, pool, None if residual is None else residual[i, bins], outputs[i, bins])
 
         over_windows(batch, finish)
         ctx.save_for_backward(hidden, weight, norm_weight, activated, mask, mean, spread, rstd, matrix)
@@ -168,6 +173,7 @@ class _PointwiseUnit(torch.autograd.Function):
         dtype, width, count = activated.dtype, weight.shape[0], batch * positions
         gradient = gradients[0].to(dtype).contiguous()  # (B, P / pool, F)
         d_activated = torch.empty_like(activated)
+        narrow = WindowConv(matrix.t().unsqueeze(2))
 
         def multiply(piece: range) -> tuple[Tensor, Tensor]:
             buffer, ones = torch.empty(positions, width, dtype=dtype), torch.ones(1, positions, dtype=dtype)
@@ -175,12 +181,12 @@ class _PointwiseUnit(torch.autograd.Function):
             products, total = torch.zeros(width, channels), torch.zeros(width)
             for i in piece:
                 if mask is not None:
-                    torch.mul(gradient[i].unsqueeze(1), mask[i].view_as(bins), out=bins)
+                    _keep(gradient[i].unsqueeze(1), mask[i].view_as(bins), bins)
                 else:
                     bins.copy_(gradient[i].unsqueeze(1))
                 total += (ones @ buffer).view(-1)
-                products += product(buffer.t(), activated[i])
-                d_activated[i] = product(buffer, matrix)
+                products += product_over_rows(buffer, activated[i])
+                d_activated[i] = narrow(buffer)
             return products, total
 
         products, total = sum_over_windows(batch, multiply)
@@ -194,23 +200,29 @@ class _PointwiseUnit(torch.autograd.Function):
         d_weight = gain[:, None] * centred - (along * count)[:, None] * spread
         correction = wide.t() @ (along[:, None] * wide)  # (C, C)
         constant = (mean @ correction - (gain * total / count) @ wide).to(dtype)
-        correction = -correction.to(dtype)
-        d_hidden = torch.empty_like(activated)
+        correct = WindowConv(-correction.t().unsqueeze(2).to(dtype), constant)
 
         def finish(piece: range) -> None:
             for i in piece:
-                window = product(activated[i], correction, constant).add_(d_activated[i])
-                torch.ops.aten.gelu_backward.grad_input(window, hidden[i].to(dtype), grad_input=d_hidden[i])
+                correct.add_to(d_activated[i], activated[i])
+                before = hidden[i].to(dtype)
+                torch.ops.aten.gelu_backward.grad_input(d_activated[i], before, grad_input=d_activated[i])
 
         over_windows(batch, finish)
         return (
-            d_hidden.to(hidden.dtype),
+            d_activated.to(hidden.dtype),
             gradient if ctx.has_residual else None,
             d_weight.float(),
             d_norm_weight.float(),
             total.float(),
             *[None] * 4,
         )
+
+
+def _keep(values: Tensor, mask: Tensor, out: Tensor) -> None:
+    """Write `values` where `mask` is -1, 0 where it is 0: by their bits, since bfloat16 times integers is slow."""
+    bits = torch.int16 if values.itemsize == 2 else torch.int32
+    torch.bitwise_and(values.view(bits), mask, out=out.view(bits))
 
 
 def _sum_bins(values: Tensor, pool: int, residual: Tensor | None, outputs: Tensor) -> None:

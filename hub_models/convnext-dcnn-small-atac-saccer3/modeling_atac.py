@@ -29,6 +29,7 @@ from .cores import build_core
 from .fast_evaluation import fast_prediction
 from .losses import poisson_nll
 from .mappability import MappabilityHead, called_bases
+from .mixed_adapters import predict_mixed
 from .one_hot import as_one_hot
 from .stems import ZeroScaleBatchNorm, build_stem
 from .tensor_model import SummedModel, TensorModel, summed_model, tensor_model
@@ -224,21 +225,24 @@ class AtacForTrackPrediction(AtacPreTrainedModel):
         return output.to_tuple() if return_dict is False else output
 
     @torch.no_grad()
-    def predict(self, inputs: Tensor, *, target_only: bool = False) -> Tensor:
+    def predict(self, inputs: Tensor, *, target_only: bool = False, adapter_names: list[str] | None = None) -> Tensor:
         """Predict without gradients, by the fastest way that is exact.
 
         Args:
             inputs: (B, L) base codes or (B, 4, L) one-hot, on any device.
             target_only: leave out the context on both sides, as evaluation and genome-wide tracks do.
+            adapter_names: an adapter for each window, see `mixed_adapters`; None takes the one that is set.
 
         Returns:
             (B, T, N), or the central bins of `config.target_length`, float32, in the scale of training.
 
         Raises:
-            ValueError: the model is in training mode, or `inputs` as in `forward`.
+            ValueError: the model is in training mode, `inputs` as in `forward`, or an adapter that was not loaded.
         """
         if self.training:
             raise ValueError("`predict` needs evaluation mode; call model.eval() first")
+        if adapter_names is not None:
+            return predict_mixed(self, inputs, adapter_names, predict=partial(self.predict, target_only=target_only))
         inputs = inputs.to(self.device)
         fast = fast_prediction(self, inputs, target_only=target_only)
         if fast is not None:
@@ -277,13 +281,19 @@ class AtacForSequenceClassification(AtacPreTrainedModel):
         self.post_init()
 
     def forward(
-        self, inputs: Tensor, labels: Tensor | None = None, return_dict: bool | None = None, **_: Any
+        self,
+        inputs: Tensor,
+        labels: Tensor | None = None,
+        mask: Tensor | None = None,
+        return_dict: bool | None = None,
+        **_: Any,
     ) -> SequenceClassifierOutput | tuple[Tensor, ...]:
         """Classify windows.
 
         Args:
             inputs: (B, L) base codes or (B, 4, L) one-hot, as in `AtacForTrackPrediction`.
             labels: as in `classification_loss`.
+            mask: as in `classification_loss`.
             return_dict: False returns a tuple.
 
         Returns:
@@ -295,7 +305,12 @@ class AtacForSequenceClassification(AtacPreTrainedModel):
         features = self.features(inputs)[1]
         pooled = features.mean(-1)
         logits = self.classifier(pooled)
-        loss = None if labels is None else classification_loss(logits, labels, self.config)
+        loss = None
+        if labels is not None:
+            weights = self.config.class_weights
+            loss = classification_loss(
+                logits, labels, self.config, None if weights is None else torch.tensor(weights), mask
+            )
         output = SequenceClassifierOutput(loss=loss, logits=logits, last_hidden_state=features, pooler_output=pooled)
         return output.to_tuple() if return_dict is False else output
 

@@ -1,6 +1,7 @@
-"""A convolution as one matrix product for each window, on a CPU.
+"""A convolution one window at a time, on a CPU, with the activation before or after it.
 
-Faster than oneDNN's convolutions, most of all backward and in bfloat16, while the K * C * F weights stay in cache.
+The gradient of the weights is one matrix product a window, and with few channels the outputs are too: faster than
+oneDNN's convolutions there. With many channels those are as fast once their weights are laid out, which is done once.
 Shapes: B batch, P positions in, Q out, C and F channels, K kernel size.
 """
 
@@ -10,12 +11,20 @@ import torch
 from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 
-from .products import product
+from .products import WindowConv, product, product_over_rows
 from .window_threads import over_windows, sum_over_windows
+
+_MANY_CHANNELS = 16  # from which on oneDNN's convolution is the faster one forward
 
 
 def unfolded_conv(
-    conv: nn.Conv1d, hidden: Tensor, *, dtype: torch.dtype, gelu_first: bool = False, right_padding: int = 0
+    conv: nn.Conv1d,
+    hidden: Tensor,
+    *,
+    dtype: torch.dtype,
+    gelu_first: bool = False,
+    relu_after: bool = False,
+    right_padding: int = 0,
 ) -> Tensor:
     """Map (B, P, C) to (B, Q, F).
 
@@ -24,12 +33,12 @@ def unfolded_conv(
         hidden: (B, P, C).
         dtype: of the products.
         gelu_first: apply GELU to `hidden`.
+        relu_after: apply ReLU to the result.
         right_padding: zeros on the right beyond the padding.
     """
     left = int(conv.padding[0])
-    return _UnfoldedConv.apply(
-        hidden, conv.weight, conv.bias, conv.dilation[0], (left, left + right_padding), gelu_first, dtype
-    )
+    padding = left, left + right_padding
+    return _UnfoldedConv.apply(hidden, conv.weight, conv.bias, conv.dilation[0], padding, gelu_first, relu_after, dtype)
 
 
 class _UnfoldedConv(torch.autograd.Function):
@@ -45,21 +54,27 @@ class _UnfoldedConv(torch.autograd.Function):
         dilation: int,
         padding: tuple[int, int],
         gelu_first: bool,
+        relu_after: bool,
         dtype: torch.dtype,
     ) -> Tensor:
         (batch, positions, channels), (width, _, taps) = hidden.shape, weight.shape
         matrix = weight.permute(2, 1, 0).flatten(0, 1).to(dtype)  # (K * C, F)
         offset = None if bias is None else bias.to(dtype)
+        convolve = WindowConv(weight.to(dtype), offset, dilation=dilation) if channels >= _MANY_CHANNELS else None
+        activation = "relu" if relu_after else "none"
         outputs = torch.empty(batch, positions + sum(padding) - (taps - 1) * dilation, width, dtype=dtype)
 
         def compute(piece: range) -> None:
             window = _Unfolded(positions, channels, taps, dilation, padding, dtype)
             for i in piece:
                 window.read(hidden[i], gelu_first)
-                outputs[i] = product(window.columns(), matrix, offset)
+                if convolve is None:
+                    outputs[i] = product(window.columns(), matrix, offset, activation=activation)
+                else:
+                    outputs[i] = convolve(window.padded, activation=activation)
 
         over_windows(batch, compute)
-        ctx.save_for_backward(hidden, weight)
+        ctx.save_for_backward(hidden, weight, outputs if relu_after else None)
         ctx.options = dilation, padding, gelu_first, dtype
         return outputs
 
@@ -67,34 +82,39 @@ class _UnfoldedConv(torch.autograd.Function):
     @once_differentiable
     @torch.autocast("cpu", enabled=False)
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:  # pyright: ignore[reportIncompatibleMethodOverride]
-        (hidden, weight), (dilation, padding, gelu_first, dtype) = ctx.saved_tensors, ctx.options
+        (hidden, weight, activated), (dilation, padding, gelu_first, dtype) = ctx.saved_tensors, ctx.options
         (batch, positions, channels), (width, _, taps) = hidden.shape, weight.shape
         gradient = gradients[0].to(dtype).contiguous()
-        span = (taps - 1) * dilation
-        around = span - padding[0], span - padding[1]
-        flipped = weight.flip(2).permute(2, 0, 1).flatten(0, 1).to(dtype)  # (K * F, C)
+        flipped = weight.flip(2).transpose(0, 1).to(dtype)
+        convolve_back = WindowConv(flipped, dilation=dilation, padding=(taps - 1) * dilation - padding[0])
         d_hidden = torch.empty_like(hidden) if ctx.needs_input_grad[0] else None
 
-        def compute(piece: range) -> tuple[Tensor]:
+        def compute(piece: range) -> tuple[Tensor, Tensor]:
             window = _Unfolded(positions, channels, taps, dilation, padding, dtype)
-            d_window = _Unfolded(gradient.shape[1], width, taps, dilation, around, dtype)
-            d_matrix = torch.zeros(taps * channels, width)
+            d_matrix, d_bias = torch.zeros(taps * channels, width), torch.zeros(width)
             for i in piece:
+                d_outputs = gradient[i]
+                if activated is not None:
+                    d_outputs = torch.ops.aten.threshold_backward(d_outputs, activated[i], 0)
+                if ctx.needs_input_grad[2]:
+                    d_bias += d_outputs.sum(0, dtype=torch.float32)
                 window.read(hidden[i], gelu_first)
-                d_matrix += product(window.columns().t(), gradient[i])
+                d_matrix += product_over_rows(window.columns(), d_outputs)
                 if d_hidden is not None:
-                    d_window.read(gradient[i], False)
-                    d_inner = product(d_window.columns(), flipped)
-                    d_hidden[i] = torch.ops.aten.gelu_backward(d_inner, hidden[i].to(dtype)) if gelu_first else d_inner
-            return (d_matrix,)
+                    d_window = convolve_back(d_outputs)[:positions]
+                    if gelu_first:
+                        inner = hidden[i].to(dtype)
+                        torch.ops.aten.gelu_backward.grad_input(d_window, inner, grad_input=d_window)
+                    d_hidden[i] = d_window
+            return d_matrix, d_bias
 
-        (d_matrix,) = sum_over_windows(batch, compute)
-        d_bias = gradient.sum((0, 1), dtype=torch.float32) if ctx.needs_input_grad[2] else None
-        return d_hidden, d_matrix.view(taps, channels, width).permute(2, 1, 0), d_bias, *[None] * 4
+        d_matrix, d_bias = sum_over_windows(batch, compute)
+        d_weight = d_matrix.view(taps, channels, width).permute(2, 1, 0)
+        return d_hidden, d_weight, d_bias if ctx.needs_input_grad[2] else None, *[None] * 5
 
 
 class _Unfolded:
-    """What a kernel reads at each position of a window (P, C) with zeros around it: (Q, K * C).
+    """What a kernel reads at each position of a window (P, C) with zeros around it (`padded`): (Q, K * C).
 
     Args:
         positions: P.
@@ -109,7 +129,7 @@ class _Unfolded:
         self, positions: int, channels: int, taps: int, dilation: int, padding: tuple[int, int], dtype: torch.dtype
     ) -> None:
         left, right = padding
-        padded = torch.zeros(left + positions + right, channels, dtype=dtype)
+        self.padded = padded = torch.zeros(left + positions + right, channels, dtype=dtype)
         self._inner = padded[left : left + positions]
         shape, strides = (len(padded) - (taps - 1) * dilation, taps, channels), (channels, dilation * channels, 1)
         self._view = padded.as_strided(shape, strides)

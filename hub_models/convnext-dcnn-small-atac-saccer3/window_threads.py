@@ -16,7 +16,8 @@ from torch import Tensor
 _Result = TypeVar("_Result")
 _pools: dict[int, ThreadPoolExecutor] = {}
 _lock = threading.Lock()
-os.register_at_fork(after_in_child=_pools.clear)  # threads do not survive a fork
+if hasattr(os, "register_at_fork"):  # not on Windows
+    os.register_at_fork(after_in_child=_pools.clear)  # threads do not survive a fork
 
 
 def over_windows(count: int, function: Callable[[range], _Result]) -> list[_Result]:

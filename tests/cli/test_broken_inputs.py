@@ -2,7 +2,6 @@
 
 import gzip
 import json
-import os
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -85,6 +84,11 @@ def folder_of(toy: Toy, name: str) -> Path:
     return toy.folder / name
 
 
+def written(toy: Toy, name: str, content: bytes) -> Path:
+    (toy.folder / name).write_bytes(content)
+    return toy.folder / name
+
+
 def renamed(source: Path, name: str) -> Path:
     """Copy a file under another name."""
     return Path(shutil.copy(source, source.with_name(name)))
@@ -100,22 +104,9 @@ FASTA = {
     "truncated gzip": (lambda toy: cut_gzip(toy.inputs.fasta, "x.fa.gz"), ["x.fa.gz", "truncated or damaged gzip"]),
     "a BED": (lambda toy: renamed(toy.folder / "blacklist.bed", "x.fa"), ["x.fa", "is it FASTA?"]),
     "a bigWig": (lambda toy: renamed(toy.folder / "a.bw", "x.fa"), ["x.fa", "is it FASTA?"]),
+    "a 2bit": (lambda toy: written(toy, "x.fa", b"\x43\x27\x41\x1a\0\0"), ["x.fa is a 2bit file", "`twoBitToFa`"]),
     "a folder": (lambda toy: folder_of(toy, "x.fa"), ["x.fa", "does not exist or is not a file"]),
     "missing": (lambda toy: toy.folder / "x.fa", ["x.fa", "does not exist"]),
-}
-TRACKS = {
-    "truncated": (lambda toy: cut(renamed(toy.folder / "a.bw", "x.bw"), 0.6), ["x.bw", "truncated"]),
-    "truncated header": (lambda toy: cut(renamed(toy.folder / "a.bw", "x.bw"), 0.0001), ["x.bw", "bigWig"]),
-    "empty": (lambda toy: toy.file("x.bw", ""), ["x.bw", "is not a bigWig"]),
-    "a BED": (lambda toy: renamed(toy.folder / "blacklist.bed", "x.bw"), ["x.bw", "is not a bigWig"]),
-    "a FASTA": (lambda toy: toy.inputs.fasta, ["genome.fa", "is not recognised: say what it is by --kind NAME=KIND"]),
-    "a folder": (lambda toy: folder_of(toy, "x.bw"), ["x.bw", "does not exist or is not a file"]),
-    "another assembly": (lambda toy: bigwig(toy, {"chr1": 50_000, "chr2": 38_001}, [1]), ["made.bw", "50"]),
-    "no chromosome in common": (lambda toy: bigwig(toy, {"scaffold_1": 900}, [1]), ["made.bw", "scaffold_1", "chr1"]),
-    "negative": (lambda toy: bigwig(toy, SIZES, [1, -2]), ["made.bw", "chr1:10", "must not be negative, got -2"]),
-    "infinite": (lambda toy: bigwig(toy, SIZES, [1, np.inf]), ["made.bw", "chr1:10", "must be finite, got inf"]),
-    "only zeros": (lambda toy: bigwig(toy, SIZES, [0]), ["made.bw", "no signal"]),
-    "a name with a slash": (lambda toy: f"a/b={toy.folder / 'a.bw'}", ["'a/b'", "--track name=path"]),
 }
 INTERVALS = {
     "end before start": ("chr1\t5\t9\nchr1\t100\t50\n", ["line 2", "0 <= start < end", "100 and 50"]),
@@ -166,22 +157,6 @@ def test_fasta(toy, make: Callable[[Toy], Path], parts) -> None:
     assert_refused(build(toy, fasta=make(toy)), *parts)
 
 
-@parametrized(TRACKS)
-def test_tracks(toy, make: Callable[[Toy], object], parts) -> None:
-    assert_refused(build(toy, track=make(toy)), *parts)
-
-
-def test_a_bigwig_whose_data_is_damaged(toy) -> None:
-    path = renamed(toy.folder / "a.bw", "x.bw")
-    content = bytearray(path.read_bytes())
-    with pyBigWig.open(str(path)) as file:
-        assert file.isBigWig()
-    start = int.from_bytes(content[16:24], "little") + 8  # the data's offset, its number of sections before it
-    content[start + 16 : start + 4000] = bytes(3984)
-    path.write_bytes(content)
-    assert_refused(build(toy, track=path), "x.bw", "truncated or damaged")
-
-
 @pytest.mark.parametrize("option", ["peaks", "blacklist", "unmappable"])
 @parametrized(INTERVALS)
 def test_intervals(toy, option, make: str, parts) -> None:
@@ -215,19 +190,6 @@ def test_a_folder_in_place_of_a_file(toy, option) -> None:
     assert_refused(build(toy, **tracks, **{option: folder_of(toy, "x.bed")}), "x.bed", "exist")
 
 
-@parametrized(
-    {
-        "empty": ("", ["holds no fragment"]),
-        "end before start": ("chr1\t5\t9\nchr1\t9\t5\n", ["line 2", "0 <= start < end"]),
-        "no integer": ("chr1\t5\t9\nchr1\tx\t5\n", ["line 2", "must be an integer, got 'x'"]),
-        "no chromosome in common": ("X1\t5\t9\n", ["X1", "chr1"]),
-        "past the end": ("chr1\t50000\t50100\n", ["no signal"]),
-    }
-)
-def test_fragments(toy, make: str, parts) -> None:
-    assert_refused(build(toy, **fragments(toy, make)), "cells.tsv", *parts)
-
-
 @parametrized(SPLITS)
 def test_splits(toy, make: str, parts) -> None:
     assert_refused(build(toy, split=toy.file("x.json", make)), "x.json", *parts)
@@ -244,17 +206,9 @@ def test_duplicate_track_names(toy) -> None:
     assert_refused(chromhub("data", "build", *words), "two tracks are called 'a'", "--track name=path")
 
 
-@pytest.mark.parametrize("name", ["genome.fa", "a.bw", "peaks.narrowPeak", "split.json"])
-def test_a_file_one_may_not_read(toy, name) -> None:
-    if os.geteuid() == 0:
-        pytest.skip("root may read every file")
-    (toy.folder / name).chmod(0)
-    assert_refused(build(toy), name, "Permission denied")
-
-
 @pytest.mark.parametrize("name", ["genome.fa", "peaks.narrowPeak", "split.json"])
 def test_a_file_that_cannot_be_opened(toy, name, monkeypatch) -> None:
-    """The same as root, who may read every file."""
+    """As test_permissions.py, also where there are no permission bits."""
     opened = Path.open
 
     def refuse(self, *args, **kwargs):
@@ -263,7 +217,7 @@ def test_a_file_that_cannot_be_opened(toy, name, monkeypatch) -> None:
         return opened(self, *args, **kwargs)
 
     monkeypatch.setattr(Path, "open", refuse)
-    assert_refused(build(toy), name, "Permission denied")
+    assert_refused(build(toy), f"{name} may not be read (permission denied)", "ask its owner")
 
 
 def test_an_output_that_exists(toy) -> None:
@@ -275,6 +229,7 @@ def test_an_output_that_exists(toy) -> None:
     )
     assert_refused(result, "kept-out", "is not a chromhub store")
     assert_refused(build(toy, output=toy.inputs.fasta), "genome.fa", "already exists")
+    assert_refused(build(toy, output=toy.inputs.fasta / "x"), "genome.fa/", "a part of that path is a file")
     assert [path.name for path in kept.iterdir()] == ["thesis.txt"]
     assert toy.inputs.fasta.read_text().startswith(">chr1")
 
@@ -284,31 +239,6 @@ def test_a_failed_rebuild_keeps_the_old_store(toy) -> None:
     words = ["--fasta", toy.inputs.fasta, "--track", bigwig(toy, SIZES, [-1]), "--split", toy.folder / "split.json"]
     assert_refused(chromhub("data", "build", *words, "-o", toy.folder / "kept-store", "--overwrite"), "made.bw")
     assert GenomeStore.open(toy.folder / "kept-store").fingerprint == old
-
-
-@pytest.mark.parametrize(
-    ("spoil", "parts"),
-    [
-        (lambda store: shutil.rmtree(store), ["kept-store", "is not a chromhub store", "chromhub data build"]),
-        (
-            lambda store: (store / "store.json").write_text('{"format": "zarr"}'),
-            ["store.json", "build the store again"],
-        ),
-        (lambda store: (store / "codes.npy").unlink(), ["kept-store", "codes.npy is missing"]),
-        (lambda store: np.save(store / "tracks" / "a.npy", np.zeros(9)), ["a.npy", "build again"]),
-        (lambda store: (store / "split.json").write_text("no"), ["split.json", "is not JSON"]),
-    ],
-)
-@pytest.mark.parametrize("verb", ["inspect", "train"])
-def test_a_store_of_another_kind_or_damaged(toy, spoil, parts, verb) -> None:
-    store = toy.build("kept-store").path
-    spoil(store)
-    if verb == "inspect":
-        result = chromhub("data", "inspect", store)
-    else:
-        output = toy.folder / "out"
-        result = chromhub("train", "--data", store, "--preset", "dcnn-tiny", "--device", "cpu", "-o", output)
-    assert_refused(result, *parts)
 
 
 @pytest.mark.parametrize(

@@ -16,14 +16,16 @@ def written(path, values: dict[str, list[float]], *, bin_size: int = 1, sizes: d
     return BigWig(path)
 
 
+@pytest.mark.parametrize("library", [None, "pyBigWig"])
 @pytest.mark.parametrize(
     ("summary", "expected"),
     # bins 1 2 3 4 | 5 0 0 0 | 0 7 and two bases that are off the end
     [("max", [4, 5, 7]), ("sum", [10, 5, 7]), ("mean", [2.5, 1.25, 1.75])],
 )
-def test_binned(tmp_path, summary, expected) -> None:
+def test_binned(tmp_path, summary, expected, library) -> None:
     nan = float("nan")
-    bigwig = written(tmp_path / "a.bw", {"chr1": [1, 2, 3, 4, 5, 0, nan, nan, 0, 7]})
+    written(tmp_path / "a.bw", {"chr1": [1, 2, 3, 4, 5, 0, nan, nan, 0, 7]})
+    bigwig = BigWig(tmp_path / "a.bw", library=library)
     assert bigwig.chrom_sizes == SIZES
     assert bigwig.binned("chr1", size=10, bin_size=4, summary=summary).tolist() == expected
     assert bigwig.binned("chr2", size=6, bin_size=4, summary=summary).tolist() == [0, 0]  # no value at all
@@ -77,25 +79,30 @@ def test_pybigtools_refuses_a_damaged_file(tmp_path) -> None:
         BigWig(tmp_path / "a.bw", library="pybigtools").binned("chr1", size=20_000, bin_size=1, summary="max")
 
 
-def test_values_that_are_nan_count_as_0(tmp_path) -> None:
+@pytest.mark.parametrize("library", [None, "pyBigWig"])
+def test_values_that_are_nan_count_as_0(tmp_path, library) -> None:
     file = pyBigWig.open(str(tmp_path / "a.bw"), "w")
     file.addHeader(list(SIZES.items()))
     file.addEntries("chr1", 0, values=[1.0, float("nan"), 3.0], span=1, step=1)
     file.close()
-    assert BigWig(tmp_path / "a.bw").binned("chr1", size=10, bin_size=2, summary="sum").tolist() == [1, 3, 0, 0, 0]
+    bigwig = BigWig(tmp_path / "a.bw", library=library)
+    assert bigwig.binned("chr1", size=10, bin_size=2, summary="sum").tolist() == [1, 3, 0, 0, 0]
 
 
 def test_chunks_do_not_matter(tmp_path, monkeypatch) -> None:
     values = np.random.default_rng(0).integers(0, 9, 5001).astype(float)
-    bigwig = written(tmp_path / "a.bw", {"chr1": values.tolist()}, sizes={"chr1": 5001})
+    written(tmp_path / "a.bw", {"chr1": values.tolist()}, sizes={"chr1": 5001})
+    bigwig = BigWig(tmp_path / "a.bw", library=bigwig_library.installed_library())
     expected = bin_signal(values, bin_size=16, summary="sum")
     for chunk in (4096, 1 << 20):
         monkeypatch.setattr(bigwig_module, "_CHUNK", chunk)
         assert np.array_equal(bigwig.binned("chr1", size=5001, bin_size=16, summary="sum"), expected)
 
 
-def test_negative_and_infinite_values_are_refused_with_their_place(tmp_path) -> None:
-    bigwig = written(tmp_path / "a.bw", {"chr1": [1, 2, -3, 4]})
+@pytest.mark.parametrize("library", [None, "pyBigWig"])
+def test_negative_and_infinite_values_are_refused_with_their_place(tmp_path, library) -> None:
+    written(tmp_path / "a.bw", {"chr1": [1, 2, -3, 4]})
+    bigwig = BigWig(tmp_path / "a.bw", library=library)
     with pytest.raises(ValueError, match=r"a\.bw at chr1:2: signal must not be negative, got -3"):
         bigwig.binned("chr1", size=10, bin_size=1, summary="max")
     assert bigwig.binned("chr1", size=4, bin_size=1, summary="max", allow_negative=True).tolist() == [1, 2, -3, 4]
@@ -104,7 +111,7 @@ def test_negative_and_infinite_values_are_refused_with_their_place(tmp_path) -> 
     file.addEntries("chr1", 3, values=[float("inf")], span=1, step=1)
     file.close()
     with pytest.raises(ValueError, match="at chr1:3: signal must be finite, got inf"):
-        BigWig(tmp_path / "b.bw").binned("chr1", size=10, bin_size=1, summary="max")
+        BigWig(tmp_path / "b.bw", library=library).binned("chr1", size=10, bin_size=1, summary="max")
 
 
 def test_truncated_files_are_refused_or_lose_nothing(tmp_path) -> None:

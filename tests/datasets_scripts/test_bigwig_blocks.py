@@ -1,8 +1,11 @@
+import struct
+
 import numpy as np
 import pytest
 from chromhub.datasets_scripts import bigwig_blocks
 from chromhub.datasets_scripts.bigwig import BigWig, bin_signal, write_bigwig
 from chromhub.datasets_scripts.bigwig_blocks import OverlappingIntervals, decode_bins, missing_runs
+from chromhub.datasets_scripts.bigwig_library import installed_library
 
 from .bigwig_files import BEDGRAPH, FIXED_STEP, VARIABLE_STEP, per_base, write_raw_bigwig
 
@@ -29,9 +32,9 @@ def random_sections(rng) -> list:
 
 @pytest.mark.parametrize("order", ["<", ">"])
 @pytest.mark.parametrize("packed", [True, False])
-@pytest.mark.parametrize("num_blocks", [1, 32])
-def test_all_sections_byte_orders_and_packings(tmp_path, monkeypatch, order, packed, num_blocks) -> None:
-    monkeypatch.setattr(bigwig_blocks, "_BLOCKS", num_blocks)
+@pytest.mark.parametrize("batch", [1, 100, 1 << 17])
+def test_all_sections_byte_orders_and_packings(tmp_path, monkeypatch, order, packed, batch) -> None:
+    monkeypatch.setattr(bigwig_blocks, "_BATCH", batch)
     rng = np.random.default_rng(0)
     for trial in range(5):
         sections = random_sections(rng)
@@ -55,7 +58,7 @@ def test_equal_to_the_plain_reader(tmp_path) -> None:
     path = write_raw_bigwig(tmp_path / "a.bw", SIZES, sections)
     for size in (3001, 2999, 4000, 0):  # beyond the file's end the signal is 0, before it the file is cut
         for summary in ("max", "mean", "sum"):
-            plain = BigWig(path).binned("chr1", size=size, bin_size=4, summary=summary)
+            plain = BigWig(path, library=installed_library()).binned("chr1", size=size, bin_size=4, summary=summary)
             np.testing.assert_allclose(
                 decode_bins(path, "chr1", size=size, bin_size=4, summary=summary), plain, rtol=1e-6
             )
@@ -101,11 +104,13 @@ def test_intervals_out_of_order_are_left_to_another_reader(tmp_path, intervals) 
     path = write_raw_bigwig(tmp_path / "a.bw", {"chr1": 6}, [("chr1", BEDGRAPH, intervals)])
     with pytest.raises(OverlappingIntervals, match="chr1: intervals overlap or are out of order"):
         decode_bins(path, "chr1", size=6, bin_size=2, summary="max")
+    found = [BigWig(path, library=library) for library in (None, installed_library())]
+    assert np.array_equal(*(bigwig.binned("chr1", size=6, bin_size=2, summary="max") for bigwig in found))
 
 
-@pytest.mark.parametrize("num_blocks", [1, 32])
-def test_missing_runs(tmp_path, monkeypatch, num_blocks) -> None:
-    monkeypatch.setattr(bigwig_blocks, "_BLOCKS", num_blocks)
+@pytest.mark.parametrize("batch", [1, 100, 1 << 17])
+def test_missing_runs(tmp_path, monkeypatch, batch) -> None:
+    monkeypatch.setattr(bigwig_blocks, "_BATCH", batch)
     sections = random_sections(np.random.default_rng(2))
     path = write_raw_bigwig(tmp_path / "a.bw", SIZES, sections)
     missing = np.isnan(per_base(sections, "chr1", 3001))
@@ -129,6 +134,11 @@ def test_unknown_and_damaged(tmp_path) -> None:
     cut.write_bytes(broken)
     with pytest.raises(ValueError, match="is truncated or damaged"):
         decode_bins(cut, "chr1", size=3001, bin_size=4, summary="max")
+    broken = bytearray(whole)
+    struct.pack_into("<Q", broken, 24, 1 << 63)  # the header says that the index is there
+    cut.write_bytes(broken)
+    with pytest.raises(ValueError, match="is truncated or damaged"):
+        decode_bins(cut, "chr1", size=3001, bin_size=4, summary="max")
     cut.write_bytes(b"not a bigWig" * 10)
     with pytest.raises(ValueError, match="is not a bigWig file"):
         decode_bins(cut, "chr1", size=3001, bin_size=4, summary="max")
@@ -141,9 +151,20 @@ def test_a_file_that_changed_is_read_again(tmp_path) -> None:
     assert decode_bins(path, "chr1", size=6, bin_size=2, summary="max").tolist() == [5, 6, 7]
 
 
+@pytest.mark.parametrize("length", [40, 400_000])
+def test_short_and_long_intervals(tmp_path, length) -> None:
+    # chr1:0-length is 1.5 but for a gap from 10 to 17: bins of 4 from 12 to 15 are 0, and 2.5 at the last bp
+    intervals = [(0, 10, 1.5), (17, length - 1, 1.5), (length - 1, length, 2.5)]
+    path = write_raw_bigwig(tmp_path / "a.bw", {"chr1": length}, [("chr1", BEDGRAPH, intervals)])
+    found = decode_bins(path, "chr1", size=length, bin_size=4, summary="max")
+    assert found[:6].tolist() == [1.5, 1.5, 1.5, 0, 1.5, 1.5]
+    assert (found[6:-1] == 1.5).all()
+    assert found[-1] == 2.5
+
+
 def test_real_files(shared) -> None:
     for name in ("yeast/MNase_Henikoff2011.coverage.sacCer3.bw", "celegans/ATAC_Neurons.insertions.ce11.bw"):
-        bigwig = BigWig(shared / "data" / name)
+        bigwig = BigWig(shared / "data" / name, library=installed_library())
         chrom, size = next(iter(bigwig.chrom_sizes.items()))
         for summary in ("max", "sum", "mean"):
             plain = bigwig.binned(chrom, size=size, bin_size=4, summary=summary)

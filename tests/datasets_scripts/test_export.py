@@ -5,6 +5,7 @@ from chromhub.datasets_scripts import export
 from chromhub.datasets_scripts.export import ExportPlan, export_shards
 from chromhub.datasets_scripts.shards import Shards
 from chromhub.datasets_scripts.store import GenomeStore
+from chromhub.datasets_scripts.streaming import StreamingWindows
 from datasets import load_dataset
 
 from tests.datasets_scripts.exported import LENGTH, MARGIN, PLAN, export_toy
@@ -57,11 +58,14 @@ def test_shards_keep_to_their_size(toy) -> None:
     assert len(shards.windows("train")) == sum(file.num_windows for file in shards.files["train"])
 
 
-def test_signal_that_float16_would_round_stays_float32(toy) -> None:
-    values = {chrom: np.full(size, 1.1, np.float32) for chrom, size in (("chr1", 40_000), ("chr2", 38_001))}
+@pytest.mark.parametrize("value", [1.1, 70_000.5, 65_536])  # the largest float16 is 65,504, the largest uint16 65,535
+def test_signal_that_float16_would_not_hold_stays_float32(toy, value) -> None:
+    values = {chrom: np.full(size, value, np.float32) for chrom, size in (("chr1", 40_000), ("chr2", 38_001))}
     track = toy.bigwig("c.bw", {"chr1": 40_000, "chr2": 38_001}, values.__getitem__)
     toy.build(tracks=(toy.inputs.tracks[0], type(toy.inputs.tracks[0])("c", track)))
-    assert export_toy(toy).layout.signal_dtype == "float32"
+    shards = export_toy(toy)
+    assert shards.layout.signal_dtype == "float32"
+    assert (next(iter(StreamingWindows(shards, "train", batch_size=8)))["labels"][:, 1] == np.float32(value)).all()
 
 
 def test_unmeasured_bins_travel(toy, monkeypatch) -> None:

@@ -40,6 +40,25 @@ def test_header_may_hold_a_greater_than_sign_and_the_last_line_no_newline(tmp_pa
     assert read(path) == {"chr1": "ACGT", "chr2": "A"}
 
 
+@pytest.mark.parametrize("block", [3, 4, 5, 6, 7, 1 << 20])
+def test_a_greater_than_sign_within_a_line_of_bases_is_no_header(tmp_path, monkeypatch, block) -> None:
+    monkeypatch.setattr(fasta_module, "_BLOCK", block)
+    (tmp_path / "a.fa").write_text(">c\nAC>GT\nAC\n")
+    with pytest.raises(ValueError, match="letters must be bases, N or IUPAC codes, got '>'"):
+        read(tmp_path / "a.fa")
+
+
+def test_pieces_of_a_chromosome_follow_one_another(tmp_path, monkeypatch) -> None:
+    monkeypatch.setattr(fasta_module, "_BLOCK", 4)
+    path = write_fasta(tmp_path / "a.fa", {"chr1": "ACGTTGCARN", "chr2": "TT"}, width=6)
+    fasta = Fasta(path)
+    pieces = [(name, decode(codes)) for name, codes in fasta.read_pieces()]
+    assert "".join(bases for name, bases in pieces if name == "chr1") == "ACGTTGCANN"
+    assert [name for name, _ in pieces] == ["chr1"] * (len(pieces) - 1) + ["chr2"]
+    assert len(pieces) > 3
+    assert fasta.num_iupac == 1
+
+
 @pytest.mark.parametrize("name", ["a.fa.gz", "a.fa"])
 def test_plain_gzip_can_be_streamed_but_not_fetched(tmp_path, name) -> None:
     path = tmp_path / name

@@ -6,8 +6,13 @@ import random
 
 import numpy as np
 import pytest
+from chromhub.datasets_scripts.build import build_store
+from chromhub.datasets_scripts.fasta import decode
+from chromhub.datasets_scripts.folds import Split
 from chromhub.datasets_scripts.fragments import count_insertions
 from chromhub.datasets_scripts.reads import ReadRules
+from chromhub.datasets_scripts.store_inputs import StoreInputs, TrackSource
+from chromhub.datasets_scripts.track_kinds import READ_KINDS
 
 SIZES = {"chr2": 3000, "chr1": 5000, "chrM": 900}
 READ_LENGTH = 50
@@ -58,11 +63,13 @@ def write(path, kind, reads, *, naming=lambda name: name, contigs=tuple(SIZES)):
     return path
 
 
-def write_bam(path, reads, *, naming=lambda name: name, contigs=tuple(SIZES), change=lambda i, read: [read]):
+def write_bam(
+    path, reads, *, naming=lambda name: name, contigs=tuple(SIZES), sizes=SIZES, change=lambda i, read: [read]
+):
     """Write a proper pair for each fragment; `change` turns each alignment into the ones to write."""
     import pysam
 
-    header = {"HD": {"VN": "1.6"}, "SQ": [{"SN": naming(c), "LN": SIZES[c]} for c in contigs]}
+    header = {"HD": {"VN": "1.6"}, "SQ": [{"SN": naming(c), "LN": sizes[c]} for c in contigs]}
     with pysam.AlignmentFile(str(path), "wb", header=header) as file:
         for i, (chrom, start, end) in enumerate(reads):
             length = min(READ_LENGTH, end - start)
@@ -158,3 +165,29 @@ def test_bad_lines_are_named(tmp_path, kind, line, sentence) -> None:
     (tmp_path / "a").write_text(f"{good}\n{line}\n{good}\n")
     with pytest.raises(ValueError, match=sentence):
         counted(tmp_path / "a", kind)
+
+
+@needs_pysam
+def test_a_store_has_the_same_track_from_every_format_order_and_naming(tmp_path) -> None:
+    reads = toy_reads()
+    rng = np.random.default_rng(0)
+    bases = {chrom: decode(rng.integers(0, 4, size).astype(np.uint8)) for chrom, size in SIZES.items()}
+    (tmp_path / "g.fa").write_text("".join(f">{chrom}\n{sequence}\n" for chrom, sequence in bases.items()))
+    tracks = []
+    for kind in READ_KINDS:
+        for name, naming, contigs in (
+            ("as", lambda chrom: chrom, ("chr1", "chr2", "chrM")),
+            ("other", lambda chrom: chrom[3:].replace("M", "MT"), ("chrM", "chr2", "chr1")),
+        ):
+            order = sorted(reads) if name == "as" else random.Random(2).sample(reads, len(reads))
+            path = write(tmp_path / f"{kind}.{name}", kind, order, naming=naming, contigs=contigs)
+            tracks.append(TrackSource(f"{kind}-{name}", path, kind, (4, -4), exclude=("chrM",)))
+    split = Split(("chr1",), ("chr2:0-1500",), ("chr2:1500-3000",))
+    inputs = StoreInputs(tmp_path / "g.fa", tuple(tracks), split=split, bin_size=1)
+    store = build_store(inputs, tmp_path / "store")
+    assert len(store.track_names) == 8
+    assert len({entry["digest"] for entry in store.description["tracks"]}) == 1
+    expected = counts_by_hand([read for read in reads if read[0] != "chrM"], (4, -4))
+    for chrom in SIZES:
+        for track in store.track_names:
+            assert np.array_equal(store.signal(chrom, track), expected[chrom])

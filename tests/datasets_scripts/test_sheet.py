@@ -1,4 +1,8 @@
+from dataclasses import replace
+
+import numpy as np
 import pytest
+from chromhub.datasets_scripts.build import build_store
 from chromhub.datasets_scripts.sheet import read_sheet
 from chromhub.datasets_scripts.store_inputs import TrackSource
 from chromhub.datasets_scripts.track_details import TrackDetails
@@ -106,3 +110,17 @@ def test_other_files(folder, name, content, sentence) -> None:
     (folder / name).write_bytes(content)
     with pytest.raises(ValueError, match=sentence):
         read_sheet(folder / name)
+
+
+def test_hundreds_of_tracks_in_one_store(toy) -> None:
+    lines = ["name,path,cell_type"]
+    for i in range(200):
+        toy.file(f"t{i}.bedGraph", f"chr1\t{4 * i}\t{4 * i + 1}\t{i + 1}\n")
+        lines.append(f"t{i},t{i}.bedGraph,type {i % 7}")
+    tracks, details = read_sheet(toy.file("s.csv", "\n".join(lines)))
+    inputs = replace(toy.inputs, tracks=tuple(tracks))
+    store = build_store(inputs, toy.folder / "store", details=details)
+    signal = store.gather(np.array([store.offset("chr1")]), 2048)[1][0]  # (200, 512)
+    assert np.array_equal(signal[:, :200], np.diag(np.arange(1.0, 201)))  # bin i of track i, and no other
+    assert not signal[:, 200:].any()
+    assert store.track_metadata("t8") == {"cell_type": "type 1"}

@@ -1,11 +1,16 @@
+import errno
 import json
 import pickle
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
 from chromhub.datasets_scripts.bigwig import bin_signal
-from chromhub.datasets_scripts.store import PADDING, GenomeStore, flat_layout
+from chromhub.datasets_scripts.build import build_store
+from chromhub.datasets_scripts.store import GenomeStore
+from chromhub.datasets_scripts.store_files import PADDING, flat_layout
+from chromhub.datasets_scripts.track_details import TrackDetails
 
 from .conftest import SIZES, toy_codes, toy_signal
 
@@ -100,6 +105,81 @@ def test_unknown_chromosome(store) -> None:
         store.offset("chr9")
     with pytest.raises(ValueError, match=r"no chromosome \['chr9'\]"):
         store.flat_starts(pd.DataFrame({"chrom": ["chr1", "chr9"], "start": [0, 0]}))
+
+
+def cut(path: Path, num_bytes: int) -> None:
+    """Keep the first bytes of a file; with a negative number, all but the last."""
+    path.write_bytes(path.read_bytes()[:num_bytes])
+
+
+@pytest.mark.parametrize("in_memory", [True, False])
+@pytest.mark.parametrize("name", ["codes.npy", "tracks/a.npy", "tracks/b.npy"])
+@pytest.mark.parametrize("num_bytes", [0, 3, 60, 5000, -1])  # nothing, half a magic word, half a header, some values
+def test_a_truncated_array_is_named(store, name, num_bytes, in_memory) -> None:
+    cut(store.path / name, num_bytes)
+    with pytest.raises(ValueError, match=rf"store/{name} is truncated or damaged \(.*\): build the store again"):
+        GenomeStore.open(store.path, in_memory=in_memory)
+
+
+@pytest.mark.parametrize("content", [b"PK\x03\x04 a zip", b"\x80\x04 a pickle", b"no array", bytes(9000)])
+def test_what_is_no_array_is_named(store, content) -> None:
+    (store.path / "tracks" / "a.npy").write_bytes(content)
+    with pytest.raises(ValueError, match=r"tracks/a\.npy is truncated or damaged"):
+        GenomeStore.open(store.path)
+
+
+@pytest.mark.parametrize(
+    ("content", "sentence"),
+    [
+        (b"", "is damaged: it is not JSON"),
+        (b'{"format": "chromhub-store"', "is damaged: it is not JSON"),
+        (b"\xff\xfe", "is damaged: it is not JSON"),
+        (b"[1]", "must say chromhub-store version 1, got None version None: build the store again"),
+        (
+            b'{"format": "chromhub-store", "version": 1, "genome": ""}',
+            "it lacks bin_size, summary, chroms, tracks, fin",
+        ),
+    ],
+)
+def test_a_store_json_that_is_none(store, content, sentence) -> None:
+    (store.path / "store.json").write_bytes(content)
+    with pytest.raises(ValueError, match=rf"store/store\.json {sentence}|store/store\.json is damaged: {sentence}"):
+        GenomeStore.open(store.path)
+
+
+@pytest.mark.parametrize("name", ["codes.npy", "tracks/b.npy", "tracks/b.mask.tsv"])
+def test_a_missing_file_is_named_when_the_store_is_opened(toy, name) -> None:
+    details = {"b": TrackDetails(mask=toy.file("m.bed", "chr1\t0\t9\n"))}
+    store = build_store(toy.inputs, toy.folder / "store", details=details)
+    (store.path / name).unlink()
+    with pytest.raises(FileNotFoundError, match=rf"store/{name} is missing; build the store again"):
+        GenomeStore.open(store.path)
+
+
+@pytest.mark.parametrize("name", ["peaks", "blacklist", "unmappable", "gaps"])
+@pytest.mark.parametrize("content", ["", "chrom\tstart\tend\nchr1\t5\n", "chrom\tstart\tend\nchr1\tx\t9\n", "a\tb\n"])
+def test_a_damaged_table_is_named(store, name, content) -> None:
+    (store.path / f"{name}.tsv").write_text(content)
+    with pytest.raises(ValueError, match=rf"store/{name}\.tsv (is damaged|must have the columns).*: build the store"):
+        getattr(store, name)
+    (store.path / f"{name}.tsv").unlink()
+    with pytest.raises(FileNotFoundError, match=rf"{name}\.tsv is missing; build the store again"):
+        getattr(store, name)
+
+
+def test_too_many_open_files_name_one(store, monkeypatch) -> None:
+    def fail(*args: object, **kwargs: object) -> None:
+        raise OSError(errno.EMFILE, "Too many open files")  # as mmap says it
+
+    monkeypatch.setattr("mmap.mmap", fail)
+    with pytest.raises(OSError, match=r"Too many open files: '.*codes\.npy'"):
+        GenomeStore.open(store.path)
+
+
+def test_a_damaged_report_is_named(store) -> None:
+    cut(store.path / "report.json", -9)
+    with pytest.raises(ValueError, match=r"report\.json is damaged: it is not JSON"):
+        store.report()
 
 
 def test_damaged_stores_are_refused(store, tmp_path) -> None:

@@ -100,7 +100,7 @@ def test_bad_tracks(toy, tracks, sentence) -> None:
         ({"kind": "sam"}, "--kind must be one of bigwig, bedgraph"),
         ({"rules": ReadRules(duplicates="all")}, "--duplicates must be one of marked, keep, collapse, got 'all'"),
         ({"rules": ReadRules(min_mapping_quality=255)}, "--min-mapq must be from 0 to 254, got 255"),
-        ({"peak_value": "two"}, "--peak-value must be one of one, signal, got 'two'"),
+        ({"peak_value": "two"}, "--peak-value must be one of one, signal, name, got 'two'"),
         ({"kind": "peaks", "depth": 1e6}, "peaks have no depth"),
         ({"kind": "tagalign", "barcodes": "f.bed"}, "--barcodes needs fragments with barcodes, got a tagalign file"),
         ({"barcodes": "f.bed", "rules": ReadRules(duplicates="collapse")}, "would merge cells: leave it out"),

@@ -116,6 +116,25 @@ def test_a_loader_resumes_with_another_number_of_workers(toy) -> None:
     assert resumed.state_dict() == {"epoch": 1, "batches": 0}
 
 
+@pytest.mark.parametrize("left", [1, 3, 4])
+@pytest.mark.parametrize("worker", [None, 0, 1, 2])
+def test_what_a_resumed_training_drops_is_not_read(toy, monkeypatch, worker, left) -> None:
+    stream = StreamingWindows(export_toy(toy), "train", **SMALL, **AUGMENTED)
+    whole = list(stream)
+    if worker is not None:
+        info = type("Info", (), {"id": worker, "num_workers": 3})
+        monkeypatch.setattr("chromhub.datasets_scripts.streaming.get_worker_info", lambda: info)
+    mine = range(len(whole)) if worker is None else range(worker, len(whole), 3)
+    stream.leave_unread(left)
+    found = list(stream)
+    for i, batch in zip(mine, found, strict=True):
+        assert_same(batch, whole[i] if i >= left else {})
+    assert all(list(stream))  # the pass after is whole again
+    stream.leave_unread(left)
+    stream.set_epoch(0)
+    assert all(list(stream))
+
+
 def test_a_plain_dataloader_takes_it(toy) -> None:
     stream = StreamingWindows(export_toy(toy), "valid", batch_size=8)
     batches = list(DataLoader(stream, batch_size=None))

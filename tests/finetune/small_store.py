@@ -4,7 +4,8 @@ import json
 from pathlib import Path
 
 import numpy as np
-from chromhub.datasets_scripts.store import FORMAT, PADDING, VERSION, GenomeStore, flat_layout
+from chromhub.datasets_scripts.store import FORMAT, VERSION, GenomeStore
+from chromhub.datasets_scripts.store_files import PADDING, flat_layout
 
 MOTIF = np.array([2, 0, 3, 0, 0, 2], np.uint8)  # GATAAG
 

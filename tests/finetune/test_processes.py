@@ -1,5 +1,6 @@
 """Two processes train as one with their batches together."""
 
+import hashlib
 import json
 import os
 import subprocess
@@ -10,7 +11,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from chromhub.datasets_scripts.dataset import WindowPlan
+from chromhub.datasets_scripts.export import ExportPlan, export_shards
 from chromhub.datasets_scripts.store import GenomeStore
+from chromhub.finetune.data_source import choose_windows, open_data, window_dataset
 from chromhub.finetune.recipe import Recipe
 from chromhub.finetune.train import train
 from chromhub.modeling import AtacConfig
@@ -34,6 +38,20 @@ def read(watch: Path, name: str) -> list[tuple[str, int]]:
     """Return the (rank, window) pairs that were read."""
     rows = (line.split() for line in (watch / name).read_text().splitlines())
     return [(rank, int(index)) for rank, index in rows]
+
+
+def trained_on(watch: Path, recipe: Recipe, epoch: int) -> list[tuple[int, int]]:
+    """Return the (step, window) pairs that were trained on in an epoch, known by their bases as jittered and turned."""
+    data, config = open_data(recipe.data), AtacConfig.from_preset("convnext-transformer-tiny")
+    windows, _, _ = choose_windows(recipe, data, config)
+    dataset = window_dataset(recipe, data, windows, config=config, train=True)
+    dataset.set_epoch(epoch)
+    codes = dataset.__getitems__(range(len(dataset)))["inputs"]
+    known = {hashlib.sha256(window.tobytes()).hexdigest(): i for i, window in enumerate(codes)}
+    assert len(known) == 29
+    file = watch / f"trained-{epoch}"
+    rows = [line.split() for line in file.read_text().splitlines()] if file.exists() else []
+    return [(int(step), known[name]) for _, step, name in rows]
 
 
 def recipe_for(data: Path, **fields) -> Recipe:
@@ -83,6 +101,31 @@ def test_accumulated_parts_are_one_batch_whatever_a_mask_leaves_out(tmp_path, mo
 
 @pytest.mark.slow
 @pytest.mark.skipif(not torch.distributed.is_available(), reason="torch was built without torch.distributed")
+@pytest.mark.parametrize("data", ["shards", "stream"])
+def test_two_ranks_of_two_workers_train_on_each_window_once_though_killed(tmp_path, data) -> None:
+    plan = ExportPlan(training=WindowPlan(stride=2048), margin=256, shard_size=60_000)
+    export_shards(small_store(tmp_path / "data"), tmp_path / "shards", plan)
+    recipe = recipe_for(tmp_path / "shards", save_steps=3, num_workers=2, streaming=data == "stream")
+    recipe.write(tmp_path / "recipe.yaml")
+    words = (tmp_path / "recipe.yaml", "-o", tmp_path / "two", "--device", "cpu")
+    assert torchrun(*words, watch=tmp_path / "first", die_at=7).returncode != 0
+    resumed = torchrun(*words, "--resume", watch=tmp_path / "second")
+    assert resumed.returncode == 0, resumed.stderr
+    assert "resuming from checkpoint-6" in resumed.stderr
+
+    whole = trained_on(tmp_path / "first", recipe, 0)
+    assert sorted(window for _, window in whole) == list(range(29))
+    before, after = (trained_on(tmp_path / run, recipe, 1) for run in ("first", "second"))
+    assert {step for step, _ in before} == {4, 5, 6}  # and step 6 came after the last checkpoint
+    kept = [(step, window) for step, window in before if step < 6] + after
+    assert sorted(window for _, window in kept) == list(range(29))
+    assert sorted(pair for pair in before if pair[0] == 6) == sorted(pair for pair in after if pair[0] == 6)
+    assert trained_on(tmp_path / "second", recipe, 0) == []
+    assert [window for _, window in whole] != [window for _, window in kept]  # each epoch has an order of its own
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not torch.distributed.is_available(), reason="torch was built without torch.distributed")
 def test_two_processes_equal_one_with_twice_the_batch(tmp_path) -> None:
     small_store(tmp_path / "data")
     recipe = recipe_for(tmp_path / "data", save_steps=3, num_workers=2)
@@ -102,6 +145,10 @@ def test_two_processes_equal_one_with_twice_the_batch(tmp_path) -> None:
     assert sorted(index for _, index in seen) == list(range(11))
     after = [index for _, index in read(tmp_path / "second", "train-1")]
     assert len(after) == len(set(after)) == 29 - 2 * 8  # steps 7 and 8: steps 5 and 6 are not read again
+    assert sorted(window for _, window in trained_on(tmp_path / "first", recipe, 0)) == list(range(29))
+    kept = [window for step, window in trained_on(tmp_path / "first", recipe, 1) if step < 6]
+    kept += [window for _, window in trained_on(tmp_path / "second", recipe, 1)]
+    assert sorted(kept) == list(range(29))
 
     quietly(recipe.model_copy(update={"num_workers": 0}), tmp_path / "one")
     assert_same_runs(tmp_path / "two", tmp_path / "one")

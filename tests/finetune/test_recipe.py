@@ -53,7 +53,7 @@ def test_numbers_as_yaml_reads_them(written):
             r"recipe.yaml: no key 'learning_rat' .value 1.; did you mean 'learning_rate'",
         ),
         ("data: d\npreset: p\nwindows: {strid: 1}\n", r"recipe.yaml: no key 'windows.strid' .*did you mean 'stride'"),
-        ("data: d\npreset: p\nzzz: 1\n", r"no key 'zzz' .*known keys: data, streaming, preset"),
+        ("data: d\npreset: p\nzzz: 1\n", r"no key 'zzz' .*known keys: data, task, tracks"),
         ("preset: p\n", r"recipe.yaml: 'data' is missing"),
         (
             "data: d\npreset: p\nbatch_size: 0\n",
@@ -77,3 +77,32 @@ def test_faults_are_one_sentence(written, text, sentence):
 def test_a_missing_file(tmp_path):
     with pytest.raises(FileNotFoundError):
         load_recipe(tmp_path / "none.yaml")
+
+
+@pytest.mark.parametrize(
+    ("fields", "expected"),
+    [
+        ({"preset": "p"}, ("scratch", 1e-3, "train")),
+        ({"base": "b"}, ("lora", 1e-3, "frozen")),
+        ({"base": "b", "mode": "two-stage"}, ("two-stage", 2e-5, "train")),
+        ({"base": "b", "mode": "head", "batch_norm": "re-estimated"}, ("head", 1e-3, "re-estimated")),
+    ],
+)
+def test_defaults_by_mode(fields, expected):
+    recipe = Recipe(data="d", **fields)
+    assert (recipe.mode, recipe.learning_rate, recipe.batch_norm) == expected
+
+
+@pytest.mark.parametrize(
+    ("fields", "sentence"),
+    [
+        ({"mode": "head", "base": "b", "layer_decay": 0.9}, "mode head trains the head alone, got layer_decay 0.9"),
+        ({"preset": "p", "layer_decay": 0.9}, "mode scratch has no base whose lower layers are to be kept"),
+        ({"preset": "p", "batch_norm": "frozen"}, "mode scratch has no statistics to freeze yet"),
+        ({"base": "b", "head_stage": {"epoch": 1}}, "no key 'head_stage.epoch' .*did you mean 'epochs'"),
+        ({"base": "b", "ema": 1.0}, "'ema' must be valid, got 1.0"),
+    ],
+)
+def test_modes_and_their_fields_are_checked(fields, sentence):
+    with pytest.raises(ValueError, match=sentence):
+        load_recipe(data="d", **fields)

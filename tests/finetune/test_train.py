@@ -6,13 +6,14 @@ import shutil
 import numpy as np
 import pytest
 import torch
-from chromhub.finetune.recipe import Recipe, load_recipe
+from chromhub.finetune.adapters import attach
+from chromhub.finetune.recipe import LoraRecipe, Recipe, load_recipe
 from chromhub.finetune.run_folder import publish_run
 from chromhub.finetune.train import train
 from chromhub.finetune.trainer import ChromTrainer
 from chromhub.inference.load import load_model
 from chromhub.inference.provenance import Provenance
-from chromhub.modeling import PRESETS, AtacConfig
+from chromhub.modeling import PRESETS, AtacConfig, AtacForTrackPrediction
 from safetensors.torch import load_file
 
 from .small_store import small_store
@@ -164,26 +165,56 @@ def test_provenance_holds_what_the_model_saw(data, base):
     assert training["windows_per_second"] > 0
 
 
-@pytest.mark.parametrize("mode", ["lora", "head", "full"])
+@pytest.mark.parametrize("mode", ["lora", "head", "full", "two-stage"])
 def test_fine_tuning(base, other_data, tmp_path, mode):
-    recipe = Recipe(data=str(other_data), base=str(base), mode=mode, **SHORT, epochs=1)
-    run(recipe, tmp_path / "run")
+    # evaluated at the end alone, so that the second stage's weights are published
+    fields = {"head_stage": {"epochs": 1}, "eval_steps": 8} if mode == "two-stage" else {}
+    recipe = Recipe(data=str(other_data), base=str(base), mode=mode, **SHORT, epochs=1, **fields)
+    summary = run(recipe, tmp_path / "run")
+    assert summary["steps"] == (8 if mode == "two-stage" else 4)
     before, after = load_model(base).state_dict(), load_model(tmp_path / "run").state_dict()
     assert not torch.equal(before["head.weight"], after["head.weight"])
     changed = {name for name, tensor in after.items() if not torch.equal(tensor, before[name])}
     names = {path.name for path in (tmp_path / "run").iterdir()}
     if mode == "lora":
         assert names == ADAPTER_RUN
-        assert "stem.pointwise_in.weight" in changed
+        assert {"stem.pointwise_in.weight", "core.blocks.3.dilated.conv.weight"} <= changed
+        assert (load_model(base).config.genome, load_model(tmp_path / "run").config.genome) == ("toy", "other")
     else:
         assert names >= FULL_RUN
     if mode == "head":
         assert changed == {"head.weight", "head.bias"}
     # Under a frozen trunk the statistics of batch normalisation stay the base's.
-    assert any("running_mean" in name for name in changed) == (mode == "full")
+    assert any("running_mean" in name for name in changed) == (mode in ("full", "two-stage"))
     provenance = Provenance.load(tmp_path / "run")
     assert provenance.base_model == str(base)
     assert provenance.base.trained_on[0].chrom == "one"
+
+
+def test_what_was_evaluated_is_published(base, other_data, tmp_path):
+    """The average of the weights, or statistics measured at the end: the metric is that of the published model."""
+    recipe = {"data": str(other_data), "base": str(base), **SHORT, "epochs": 1, "learning_rate": 1e-2}
+    plain = run(Recipe(**recipe, mode="full"), tmp_path / "plain")
+    for name, fields in (("ema", {"ema": 0.99}), ("re-estimated", {"batch_norm": "re-estimated"})):
+        summary = run(Recipe(**recipe, mode="full", **fields), tmp_path / name)
+        assert summary["eval_pearson"] != plain["eval_pearson"]
+        # steps too small to change a float: the published model, evaluated again
+        still = {**recipe, "base": str(tmp_path / name), "learning_rate": 1e-12}
+        again = run(Recipe(**still, mode="head", max_steps=1), tmp_path / f"{name}-again", allow_leak=True)
+        assert again["eval_pearson"] == pytest.approx(summary["eval_pearson"], abs=1e-5)
+    frozen, measured = weights(tmp_path / "plain"), weights(tmp_path / "re-estimated")
+    assert torch.equal(frozen["stem.conv.weight"], measured["stem.conv.weight"])
+    assert not torch.equal(frozen["core.features.norm.running_var"], measured["core.features.norm.running_var"])
+
+
+def test_an_adapters_statistics_travel_with_it(base, other_data, tmp_path):
+    recipe = {"data": str(other_data), "base": str(base), **SHORT, "epochs": 1, "mode": "lora"}
+    run(Recipe(**recipe, batch_norm="train"), tmp_path / "run")
+    assert not torch.equal(
+        load_model(base).core.features.norm.running_mean, load_model(tmp_path / "run").core.features.norm.running_mean
+    )
+    with pytest.raises(ValueError, match=r"lora.dropout` must be 0 .*core.lstm.weight_ih_l0\), got 0.1"):
+        attach(AtacForTrackPrediction(AtacConfig.from_preset("lstm-tiny")), "lora", lora=LoraRecipe(r=2, dropout=0.1))
 
 
 def test_fewer_windows_are_a_subset_drawn_by_the_seed(data, tmp_path):
@@ -243,7 +274,19 @@ def keep_checkpoints(monkeypatch):
     [
         ("scratch", {}),
         ("scratch", {"accumulate": 2}),
-        ("lora", {"lora": {"r": 2, "dropout": 0.2}}),
+        ("lora", {"lora": {"r": 2, "dropout": 0.2}, "batch_norm": "train"}),
+        # the head until step 8
+        (
+            "two-stage",
+            {
+                "head_stage": {"epochs": 2},
+                "epochs": 1,
+                "learning_rate": 1e-3,
+                "layer_decay": 0.5,
+                "ema": 0.9,
+                "batch_norm": "re-estimated",
+            },
+        ),
     ],
 )
 def test_a_resumed_run_ends_the_same(base, data, tmp_path, monkeypatch, mode, fields):
@@ -268,6 +311,9 @@ def test_a_resumed_run_ends_the_same(base, data, tmp_path, monkeypatch, mode, fi
     # The published weights may be of an early step: the last ones, and the optimizer's moments, are equal too.
     ours, theirs = (tmp_path / f"{name}-checkpoints" / "checkpoint-12" for name in ("whole", "cut"))
     assert_equal_weights(ours, theirs)
+    if recipe.ema:
+        averages = [load_file(folder / "average.safetensors") for folder in (ours, theirs)]
+        assert all(torch.equal(averages[0][name], averages[1][name]) for name in averages[0])
     moments = [torch.load(folder / "optimizer.pt")["state"] for folder in (ours, theirs)]
     assert all(torch.equal(moments[0][i]["exp_avg_sq"], moments[1][i]["exp_avg_sq"]) for i in moments[0])
 

@@ -4,6 +4,7 @@ import pytest
 import torch
 from chromhub.datasets_scripts.dataset import WindowPlan
 from chromhub.datasets_scripts.export import ExportPlan, export_shards
+from chromhub.datasets_scripts.streaming import _Reader
 from chromhub.finetune.progress import ShowProgress
 from chromhub.finetune.recipe import Recipe
 from chromhub.finetune.train import train
@@ -66,6 +67,10 @@ def test_a_killed_streaming_run_ends_with_the_same_weights(data, monkeypatch) ->
         patch.setattr(ShowProgress, "on_step_end", kill)
         with pytest.raises(KeyboardInterrupt):
             quietly(streaming, data / "killed")
+    read = _Reader.read
+    batches = []
+    monkeypatch.setattr(_Reader, "read", lambda self, batch: batches.append(batch) or read(self, batch))
     resumed = quietly(streaming, data / "killed", resume=True)
     assert resumed["resumed_from"] == 6
+    assert batches == [1, 2, 3, 4]  # step 6 took batch 0 of the second epoch, which is not read again
     assert same(data / "whole", data / "killed")

@@ -1,8 +1,9 @@
-"""Training as torchrun starts it, watched: writes down every window read, and dies where it is told to.
+"""Training as torchrun starts it, watched: writes down every window read or trained on, and dies where it is told to.
 
 WATCH names the folder to write to; DIE_AT the optimiser step at which every process kills itself.
 """
 
+import hashlib
 import os
 import signal
 from pathlib import Path
@@ -26,10 +27,15 @@ def watched_epoch(self, epoch):
     set_epoch(self, epoch)
 
 
-def watched_step(self, *args, **kwargs):
-    if self.state.global_step == int(os.environ.get("DIE_AT", -1)):
+def watched_step(self, model, inputs, *args, **kwargs):
+    step = self.state.global_step
+    if step == int(os.environ.get("DIE_AT", -1)):
         os.kill(os.getpid(), signal.SIGKILL)
-    return training_step(self, *args, **kwargs)
+    if "mask" not in inputs:  # else a window of N, of a rank that has none left
+        names = [hashlib.sha256(window.numpy().tobytes()).hexdigest() for window in inputs["inputs"]]
+        with (Path(os.environ["WATCH"]) / f"trained-{int(self.state.epoch or 0)}").open("a") as file:
+            file.write("".join(f"{os.environ['RANK']} {step} {name}\n" for name in names))
+    return training_step(self, model, inputs, *args, **kwargs)
 
 
 WindowDataset.__getitems__ = watched_gather

@@ -1,4 +1,6 @@
+import chromhub
 import pytest
+import torch
 from chromhub.hub_models.registry import PUBLISHED, list_models
 
 from tests.hub_models.toy_run import toy_adapter, toy_run
@@ -22,3 +24,15 @@ def test_the_shipped_registry_can_be_listed() -> None:
 def test_a_missing_folder_is_named(tmp_path) -> None:
     with pytest.raises(FileNotFoundError, match=r"no such folder: '\./missing'"):
         list_models("./missing")
+
+
+def test_a_model_loads_by_its_name_or_its_folder() -> None:
+    shipped = next(model for model in list_models() if model.path)
+    by_name, by_folder = chromhub.load(shipped.name), chromhub.load(shipped.path)
+    assert not by_name.training
+    codes = torch.randint(0, 4, (1, by_name.config.input_length), dtype=torch.uint8)
+    assert torch.equal(by_name.predict(codes), by_folder.predict(codes))
+    with pytest.raises(ValueError, match=f"did you mean '{shipped.name}'"):
+        chromhub.load(shipped.name[:-1])
+    with pytest.raises(ValueError, match="no model is registered as 'enformer'; use one of"):
+        chromhub.load("enformer")

@@ -47,7 +47,7 @@ def test_the_files_of_an_evaluation(run, store):
     assert json.loads((folder / "metrics.json").read_text()) == metrics
     assert (run / "metrics.json").read_bytes() == (folder / "metrics.json").read_bytes()
     assert all((folder / name).read_bytes().startswith(PNG) for name in names if name.endswith("png"))
-    assert len(pd.read_csv(folder / "metrics.tsv", sep="\t")) == 30
+    assert len(pd.read_csv(folder / "metrics.tsv", sep="\t")) == 34
     assert (metrics["model"], metrics["mode"], metrics["seed"]) == (str(run), "scratch", 11)
     assert metrics["leak"] == {"checked": True, "allowed": False, "overlaps": []}
 
@@ -83,7 +83,7 @@ def test_an_evaluation_is_not_replaced_unless_told(run, store):
     with pytest.raises(FileExistsError, match="--overwrite"):
         evaluate_run(run, store, device="cpu")
     assert evaluate_run(run, store, device="cpu", overwrite=True, bin_sizes=[4]) != first
-    assert len(pd.read_csv(run / "evaluation" / "metrics.tsv", sep="\t")) == 10
+    assert len(pd.read_csv(run / "evaluation" / "metrics.tsv", sep="\t")) == 14
 
 
 def test_overwrite_never_deletes_a_run(run, store):

@@ -1,7 +1,7 @@
 import pytest
 import torch
 from chromhub.inference.load import load_model, looks_like_path
-from chromhub.modeling import AtacForTrackPrediction, head_modules, lora_targets
+from chromhub.modeling import AtacForTrackPrediction, lora_layers
 from peft import LoraConfig, get_peft_model
 from transformers import BertConfig, BertModel
 
@@ -17,7 +17,7 @@ def test_a_model_comes_back_in_evaluation_mode(tiny_model, tmp_path):
 
 def test_an_adapter_comes_merged_into_its_base(tiny_model, tmp_path):
     tiny_model.save_pretrained(tmp_path / "base")
-    config = LoraConfig(r=2, target_modules=lora_targets(tiny_model), modules_to_save=head_modules(tiny_model))
+    config = LoraConfig(**lora_layers(tiny_model, r=2))
     adapted = get_peft_model(tiny_model, config).eval()
     for name, parameter in adapted.named_parameters():
         if "lora_B" in name or "modules_to_save" in name:

@@ -12,8 +12,9 @@ from chromhub.modeling import (
     AtacForTrackPrediction,
     DnaFeatureExtractor,
     TensorModel,
+    lora_layers,
 )
-from chromhub.modeling import lora_targets as lora_target_names
+from chromhub.modeling.dilated_conv import DilatedConv1d
 from chromhub.modeling.one_hot import one_hot
 from transformers import AutoModel
 
@@ -168,11 +169,21 @@ def test_receptive_field_of_the_dilated_core():
 
 
 @pytest.mark.parametrize("preset", PRESETS)
-def test_lora_leaves_out_what_peft_cannot_merge(preset):
+def test_lora_adapts_every_convolution(preset):
     model = small_model(preset)
-    targets = lora_target_names(model)
-    assert "core.blocks.3.dilated.conv" not in targets  # dilation 3: PEFT cannot
-    assert {"core.blocks.3.pointwise.conv", "core.features.conv"} <= set(targets)
+    convolutions = {name for name, module in model.named_modules() if isinstance(module, torch.nn.Conv1d)}
+    assert convolutions <= set(lora_layers(model, r=4)["target_modules"])
+    assert "core.blocks.3.dilated.conv" in convolutions
+
+
+def test_dilation_follows_from_padding():
+    # 7 taps, 3 apart, reach 9 to each side
+    assert DilatedConv1d(4, 2, 7, padding=9).dilation == (3,)
+    assert DilatedConv1d(4, 2, (7,), (1,), (9,), bias=False).dilation == (3,)  # as PEFT calls it
+    # an even kernel of 4 taps at -1, 0, 1, 2 times the dilation
+    assert DilatedConv1d(4, 2, 4, padding=5).dilation == (5,)
+    assert DilatedConv1d(4, 2, 15, padding=7).dilation == (1,)
+    assert DilatedConv1d(4, 2, 15).dilation == DilatedConv1d(4, 2, 1).dilation == (1,)
 
 
 @pytest.mark.parametrize("preset", PRESETS)

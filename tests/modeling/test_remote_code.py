@@ -1,4 +1,4 @@
-"""A saved folder loads, and predicts the same, where chromhub is not installed."""
+"""A saved folder loads, and predicts the same, where chromhub is not installed; so does an adapter on it."""
 
 import os
 import subprocess
@@ -13,7 +13,9 @@ from chromhub.modeling import (
     ChromTransferConfig,
     ChromTransferModel,
     DnaFeatureExtractor,
+    lora_layers,
 )
+from peft import LoraConfig, get_peft_model
 from transformers import AutoModel
 
 LOAD_WITHOUT_CHROMHUB = """
@@ -51,6 +53,16 @@ def run_without_chromhub(folders: list[Path], home: Path) -> None:
     )
 
 
+def write_adapter(model, base: Path, folder: Path) -> None:
+    """Write an adapter whose every weight matters; wraps the layers of `model`."""
+    adapted = get_peft_model(model, LoraConfig(**lora_layers(model, r=2)))
+    for parameter in adapted.parameters():
+        if parameter.requires_grad:
+            torch.nn.init.normal_(parameter, std=0.05)
+    adapted.peft_config["default"].base_model_name_or_path = str(base)
+    adapted.save_pretrained(folder)
+
+
 def test_every_preset_loads_and_predicts_bit_for_bit(tmp_path):
     """In one process for all of them, since starting one takes longer than the rest."""
     models = {"chromtransfer": ChromTransferModel(ChromTransferConfig())}
@@ -60,10 +72,14 @@ def test_every_preset_loads_and_predicts_bit_for_bit(tmp_path):
         models[preset] = AtacForTrackPrediction(AtacConfig.from_preset(preset, input_length=2560))
     for name, model in models.items():
         model.eval().save_pretrained(tmp_path / name)
+    for preset in PRESETS:
+        write_adapter(models[preset], tmp_path / preset, tmp_path / f"{preset}-adapter")
+    folders = [*models, *(f"{preset}-adapter" for preset in PRESETS)]
+    for name in folders:
         DnaFeatureExtractor().save_pretrained(tmp_path / name)
-    run_without_chromhub([tmp_path / name for name in models], tmp_path / "home")
+    run_without_chromhub([tmp_path / name for name in folders], tmp_path / "home")
     inputs = DnaFeatureExtractor()(["ACGTN" * 16 * 32])["inputs"]
-    for name in models:
+    for name in folders:
         # loaded as well: weights mapped from a file lie elsewhere in memory, and products round by that
         model = AutoModel.from_pretrained(tmp_path / name).eval()
         with torch.no_grad():

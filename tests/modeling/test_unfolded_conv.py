@@ -21,16 +21,20 @@ def gradients(outputs, weights, tensors):
     return [outputs.detach(), *torch.autograd.grad((outputs * weights).sum(), tensors)]
 
 
-@pytest.mark.parametrize("gelu", [False, True])
+@pytest.mark.parametrize("channels", [4, 16])
+@pytest.mark.parametrize(("gelu", "relu"), [(False, False), (True, False), (False, True)])
 @pytest.mark.parametrize("bias", [False, True])
 @pytest.mark.parametrize(("kernel_size", "dilation", "padding", "right_padding"), CASES)
-def test_equals_conv1d(kernel_size, dilation, padding, right_padding, bias, gelu):
+def test_equals_conv1d(kernel_size, dilation, padding, right_padding, bias, gelu, relu, channels):
     torch.manual_seed(0)
-    conv = nn.Conv1d(4, 7, kernel_size, padding=padding, dilation=dilation, bias=bias)
-    hidden = torch.randn(2, 40, 4, requires_grad=True)
-    ours = unfolded_conv(conv, hidden, dtype=torch.float32, gelu_first=gelu, right_padding=right_padding)
+    conv = nn.Conv1d(channels, 7, kernel_size, padding=padding, dilation=dilation, bias=bias)
+    hidden = torch.randn(2, 40, channels, requires_grad=True)
+    ours = unfolded_conv(
+        conv, hidden, dtype=torch.float32, gelu_first=gelu, relu_after=relu, right_padding=right_padding
+    )
     before = F.pad(F.gelu(hidden) if gelu else hidden, (0, 0, 0, right_padding))
     theirs = conv(before.transpose(1, 2)).transpose(1, 2)
+    theirs = theirs.relu() if relu else theirs
     assert ours.shape == theirs.shape
     weights, tensors = torch.randn_like(ours), [hidden, *conv.parameters()]
     for mine, its in zip(gradients(ours, weights, tensors), gradients(theirs, weights, tensors), strict=True):

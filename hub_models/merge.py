@@ -1,0 +1,131 @@
+"""An adapter merged into its base: a plain model folder, with the adapter's records."""
+
+import json
+import shutil
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from peft import PeftConfig, PeftModel
+from transformers.utils.peft_utils import find_adapter_config_file
+
+from ..datasets_scripts.atomic import check_output, finished_folder
+from ..inference.load import load_model, looks_like_path, name_outputs
+from ..inference.provenance import FILE_NAME, find_provenance
+from ..modeling import AtacForTrackPrediction, DnaFeatureExtractor
+
+_RECORDS = ("recipe.yaml", "history.json", "training_curve.png", "metrics.json")
+_TOLERANCE = 1e-6  # of the largest prediction
+
+
+@dataclass(frozen=True)
+class Merged:
+    """What a merge made.
+
+    Args:
+        folder: the model.
+        adapter: folder or Hub id that was merged.
+        base: what it was merged into.
+        tracks: names of the tracks.
+        max_difference: largest difference of a prediction before and after, over the largest prediction.
+        has_provenance: the folder says what the model has seen.
+    """
+
+    folder: str
+    adapter: str
+    base: str
+    tracks: tuple[str, ...]
+    max_difference: float
+    has_provenance: bool
+
+
+def merge_adapter(
+    adapter: str | Path, folder: str | Path, *, revision: str | None = None, overwrite: bool = False
+) -> Merged:
+    """Write an adapter and its base as one model, with recipe, history, evaluations and provenance of the adapter.
+
+    The weights are added in float64, the predictions of a random window compared, and the result kept in float32.
+
+    Args:
+        adapter: folder or Hub id of an adapter; the records other than provenance are taken from a folder only.
+        folder: to make; it appears when it is complete.
+        revision: of the adapter on the Hub.
+        overwrite: replace an existing folder.
+
+    Raises:
+        FileExistsError: `folder` exists and `overwrite` is not given.
+        FileNotFoundError: no such adapter, or its base has gone.
+        ValueError: no adapter, or merging would change its predictions.
+    """
+    check_output(folder, overwrite)
+    name = str(adapter)
+    if looks_like_path(name):
+        if not Path(name).expanduser().is_dir():
+            raise FileNotFoundError(f"no adapter folder {name!r}; give a run of mode lora or a Hub id such as org/name")
+        name = str(Path(name).expanduser().resolve())
+    if not find_adapter_config_file(name, revision=revision):
+        raise ValueError(f"{name!r} is no adapter (no adapter_config.json), so there is nothing to merge")
+    config = PeftConfig.from_pretrained(name, revision=revision)
+    base = str(config.base_model_name_or_path or "")
+    provenance = find_provenance(name, revision=revision)
+    model, difference = _merge(name, load_model(base, revision=config.revision), revision)
+    with finished_folder(folder, overwrite) as made:
+        model.save_pretrained(made)
+        DnaFeatureExtractor(input_length=model.config.input_length).save_pretrained(made)
+        if looks_like_path(name):
+            _copy_records(Path(name), made)
+        if provenance is not None:
+            training = _training(Path(name) / FILE_NAME)
+            record = {**replace(provenance, merged_from=name).to_dict(), **training}
+            (made / FILE_NAME).write_text(json.dumps(record, indent=2, allow_nan=False) + "\n", encoding="utf-8")
+    return Merged(
+        folder=str(folder),
+        adapter=name,
+        base=base,
+        tracks=tuple(model.config.track_names or ()),
+        max_difference=difference,
+        has_provenance=provenance is not None,
+    )
+
+
+def _merge(adapter: str, base: AtacForTrackPrediction, revision: str | None) -> tuple[Any, float]:
+    """Return base and adapter as one model in float32, and the relative change of its predictions.
+
+    Raises:
+        ValueError: they change by more than rounding.
+    """
+    adapted = PeftModel.from_pretrained(base, adapter, revision=revision).eval().double()
+    codes = np.random.default_rng(0).integers(0, 4, (1, base.config.input_length), dtype=np.uint8)
+    with torch.inference_mode():
+        before = adapted(inputs=torch.from_numpy(codes)).predictions
+    model: Any = adapted.merge_and_unload().float()
+    with torch.inference_mode():
+        after = model(torch.from_numpy(codes)).predictions
+    difference = float((after - before).abs().max() / before.abs().max().clamp_min(1e-12))
+    if not difference < 10 * _TOLERANCE:  # float32 against float64; each sum of a layer rounds
+        raise ValueError(
+            f"merging {adapter!r} would change its predictions by {difference:.1e} of the largest; "
+            "an adapter not made by chromhub may use a method that cannot be merged: keep it as an adapter"
+        )
+    name_outputs(model, adapter, revision=revision)
+    return model, difference
+
+
+def _copy_records(adapter: Path, folder: Path) -> None:
+    """Copy what the card is rendered from; merged, the model predicts what the adapter did, so its numbers hold."""
+    for name in _RECORDS:
+        if (adapter / name).is_file():
+            shutil.copyfile(adapter / name, folder / name)
+    for evaluation in adapter.glob("evaluation*"):
+        if evaluation.is_dir():
+            shutil.copytree(evaluation, folder / evaluation.name)
+
+
+def _training(record: Path) -> dict[str, Any]:
+    """Return how the adapter's training went, which lies beside what it saw."""
+    if not record.is_file():
+        return {}
+    values = json.loads(record.read_text(encoding="utf-8"))
+    return {"training": values["training"]} if "training" in values else {}

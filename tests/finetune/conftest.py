@@ -1,0 +1,3 @@
+from tests.datasets_scripts.conftest import toy
+
+__all__ = ["toy"]

@@ -1,0 +1,124 @@
+"""The curve: every cell once, resumed where it stopped, and one table and figure of them all."""
+
+import json
+
+import pandas as pd
+import pytest
+from chromhub.finetune.curve import run_curve
+from chromhub.finetune.curve_table import curve_summary, headline_metrics
+from chromhub.finetune.recipe import load_recipe
+from chromhub.finetune.train import train
+
+from .small_store import small_store
+
+SMALL = {"max_jitter": 256, "batch_size": 4, "eval_steps": 2}
+
+
+@pytest.fixture(scope="module")
+def base(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("base")
+    store = small_store(folder / "store", split={"train": ["one"], "valid": ["two"], "test": []})
+    recipe = load_recipe(data=str(store.path), preset="convnext-dcnn-tiny", max_steps=2, **SMALL)
+    train(recipe, folder / "run", device="cpu", progress=False)
+    return folder / "run"
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("data") / "store"
+    small_store(folder, seed=1)
+    return folder
+
+
+def test_a_stopped_curve_goes_on_and_ends_in_a_table(base, data, tmp_path) -> None:
+    names = []
+
+    def curve(stop_at=None, **options):
+        def progress(done, total, name):
+            names.append((done, total, name))
+            if done == stop_at:
+                raise KeyboardInterrupt
+
+        arguments = {"modes": ("scratch", "head"), "fractions": (1.0, 0.1), "seeds": 1, "max_steps": 3, **SMALL}
+        return run_curve(str(base), data, tmp_path / "c", device="cpu", progress=progress, **{**arguments, **options})
+
+    with pytest.raises(KeyboardInterrupt):
+        curve(stop_at=2)
+    assert [name for _, _, name in names] == ["scratch-10%-seed0", "head-10%-seed0", "scratch-100%-seed0"]
+    assert not (tmp_path / "c").exists()
+    rows = tmp_path / ".c.partial" / "rows"
+    before = {path.name: path.stat().st_mtime_ns for path in rows.iterdir()}
+    with pytest.raises(ValueError, match="unfinished curve with other recipes"):
+        curve(max_steps=4)
+
+    summary = curve()
+    assert {path.name for path in (tmp_path / "c").iterdir()} == {"rows", "curve.tsv", "curve.png", "summary.json"}
+    after = {path.name: path.stat().st_mtime_ns for path in (tmp_path / "c" / "rows").iterdir()}
+    assert before.items() <= after.items()
+    assert len(after) == 4
+    assert json.loads((tmp_path / "c" / "summary.json").read_text()) == summary
+    assert summary["metric"] == "pearson_128bp"
+    table = pd.read_csv(tmp_path / "c" / "curve.tsv", sep="\t")
+    assert table[["mode", "fraction", "windows", "steps"]].values.tolist() == [
+        ["scratch", 0.1, 6, 3],
+        ["head", 0.1, 6, 3],
+        ["scratch", 1.0, 57, 3],
+        ["head", 1.0, 57, 3],
+    ]
+    by_mode = {point["mode"]: point for point in summary["points"]}
+    assert by_mode["head"]["parameters_trained"] < by_mode["scratch"]["parameters_trained"] / 10
+    with pytest.raises(FileExistsError, match="already exists"):
+        curve()
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"fractions": (0.0,)}, "fractions must be above 0 and at most 1, got 0"),
+        ({"fractions": (0.1, 0.1)}, "fractions must be given, each once"),
+        ({"modes": ()}, "modes must be given, each once, got none"),
+        ({"modes": ("loar",)}, "mode"),
+        ({"seeds": 0}, "seeds must be at least 1, got 0"),
+    ],
+)
+def test_what_is_no_curve_is_refused(base, data, tmp_path, options, message) -> None:
+    with pytest.raises(ValueError, match=message):
+        run_curve(str(base), data, tmp_path / "c", **options)
+    assert not list(tmp_path.iterdir())
+
+
+def test_summary_is_the_mean_and_the_spread_over_seeds() -> None:
+    cost = {"windows": 10, "seconds": 3.0, "peak_memory_gb": 1.0, "parameters_trained": 5}
+    rows = [
+        {"mode": mode, "fraction": 0.1, "seed": seed, **cost, "metrics": {"r": value, "rare": None}}
+        for mode, values in {"full": (0.2, 0.4), "lora": (0.5, 0.6)}.items()
+        for seed, value in enumerate(values)
+    ]
+    points = curve_summary(rows)["points"]
+    assert [(p["mode"], p["seeds"], p["mean"], p["smallest"], p["largest"]) for p in points] == [
+        ("full", 2, pytest.approx(0.3), 0.2, 0.4),
+        ("lora", 2, pytest.approx(0.55), 0.5, 0.6),
+    ]
+    assert curve_summary(rows, metric="rare")["points"][0]["mean"] is None
+    with pytest.raises(ValueError, match="no metric 'auroc'; this curve has r, rare"):
+        curve_summary(rows, metric="auroc")
+
+
+def test_headline_metrics_are_means_over_tracks() -> None:
+    def track(fine, coarse):
+        pooled = {"4": {"log1p": {"pearson": fine}}, "128": {"log1p": {"pearson": coarse}}}
+        return {"genome_wide": {"pooled": pooled}}
+
+    found = headline_metrics({"results": {"a": track(0.2, 0.4), "b": track(None, 0.6)}})
+    assert list(found.items()) == [("pearson_128bp", 0.5), ("pearson_4bp", None)]
+
+
+def test_headline_metrics_of_a_classifier_start_with_the_harder_question() -> None:
+    mean = {"closed": {"auroc": 0.9, "auprc": 0.8}, "other_types": {"auroc": 0.7, "auprc": None}}
+    found = headline_metrics({"task": "classification", "results": {}, "mean": mean})
+    assert list(found.items()) == [
+        ("auroc_other_types", 0.7),
+        ("auprc_other_types", None),
+        ("auroc_closed", 0.9),
+        ("auprc_closed", 0.8),
+    ]
