@@ -74,7 +74,8 @@ def predict(
     for model in models:
         model.to(where)  # pyright: ignore[reportArgumentType] - transformers' stub of `to`
     track_models = [model for model in models if isinstance(model, AtacForTrackPrediction)]
-    if len(models) > 1 and len(track_models) < len(models):
+    classifiers = [model for model in models if not isinstance(model, AtacForTrackPrediction)]
+    if classifiers and len(models) > 1:
         raise ValueError("models whose predictions are averaged must all predict tracks; give one classifier at a time")
     wanted = whole_chroms(source.chrom_sizes, chrom) if chrom else read_intervals(regions) if regions else None
     with computing(where, bf16=bf16), progress() as bar:
@@ -95,8 +96,8 @@ def predict(
             "overwrite": overwrite,
             "progress": on_progress,
         }
-        if not track_models:
-            found = classes_to_table(models[0], source, output, regions=wanted, whole=regions is None, **options)
+        if classifiers:
+            found = classes_to_table(classifiers[0], source, output, regions=wanted, whole=regions is None, **options)
             if as_json:
                 print_json({"path": str(found.path), "labels": list(found.labels), "num_windows": found.num_windows})
             else:

@@ -13,11 +13,13 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from .fast_evaluation import _applies, _convolve, _gelu, _Windows
+from .fast_evaluation import _applies, _convolve, _Windows
 from .fast_path import compute_dtype
-from .folded_weights import folded_weights
+from .folded_weights import FoldedMixer, FoldedModel, folded_weights
 from .products import product
 from .window_threads import over_windows
+
+_ROWS = 128
 
 
 def predict_groups(model: Any, inputs: Tensor, *, group: int, crop: int) -> Tensor:
@@ -52,25 +54,39 @@ def predict_groups(model: Any, inputs: Tensor, *, group: int, crop: int) -> Tens
 class _NearlyEqualWindows(_Windows):
     """Computes windows one after the other, and of a stem's local part only what the window before did not have."""
 
-    last: Tensor | None = None
+    def __init__(self, model: FoldedModel, length: int, crop: int) -> None:
+        super().__init__(model, length, crop)
+        self.last: Tensor | None = None
+        if self.mixer is not None:
+            like, width = model.conv.matrix, self.mixer.inward.shape[1]
+            self.convolved = like.new_empty(length, like.shape[1])
+            self.responses = like.new_empty(length, width)  # what GRN reads
+            self.squares = torch.empty(-(-length // _ROWS), width)  # their squares, summed over each _ROWS positions
 
     def _compute_stem(self, bases: Tensor) -> None:
         if self.mixer is None:
             super()._compute_stem(bases)
             return
-        model, (left, right), buffers = self.model, self.pooled, self.mixer
-        low, high = self._stale_rows(bases)
-        self.last = bases
-        if low < high:
-            mixer, convolved = buffers.mixer, buffers.convolved[low:high]
-            _convolve(model.conv, bases, low, high, convolved)
-            weight, bias, eps = mixer.norm
-            normed = F.layer_norm(convolved, (convolved.shape[1],), weight, bias, eps)
-            hidden = _gelu(product(normed, mixer.inward, mixer.inward_bias), out=buffers.hidden[low:high])
-            torch.mul(hidden, hidden, out=buffers.squares[low:high])
+        model, (left, right) = self.model, self.pooled
+        self._compute_local(self.mixer, bases)
         padding = model.left_padding
         first, last = max(0, left * model.pool_size - padding), right * model.pool_size - padding
-        self._project(first, last, self.stem[padding + first : padding + last])
+        self._project(self.mixer, first, last, self.stem[padding + first : padding + last])
+
+    def _compute_local(self, mixer: FoldedMixer, bases: Tensor) -> None:
+        """Compute anew what precedes GRN, where a base that it reads has changed."""
+        low, high = self._stale_rows(bases)
+        self.last = bases
+        if low == high:
+            return
+        convolved = _convolve(self.model.conv, bases, low, high)
+        weight, bias, eps = mixer.norm
+        normed = F.layer_norm(convolved, (convolved.shape[1],), weight, bias, eps)
+        self.convolved[low:high] = convolved
+        self.responses[low:high] = product(normed, mixer.inward, mixer.inward_bias, activation="gelu")
+        for block in range(low // _ROWS, -(-high // _ROWS)):
+            rows = self.responses[block * _ROWS : (block + 1) * _ROWS].float()
+            self.squares[block] = torch.ones(1, len(rows)) @ (rows * rows)
 
     def _stale_rows(self, bases: Tensor) -> tuple[int, int]:
         """Return the rows of the convolution that read a base in which `bases` differs from the window before."""
@@ -83,13 +99,11 @@ class _NearlyEqualWindows(_Windows):
         low, high = int(changed[0]) - size // 2, int(changed[-1]) + (size - 1) // 2 + 1
         return max(0, low), min(self.length, high)
 
-    def _project(self, first: int, last: int, outputs: Tensor) -> None:
+    def _project(self, mixer: FoldedMixer, first: int, last: int, outputs: Tensor) -> None:
         """Write the block's output at positions `first` to `last`: GRN, the second product, the residual."""
-        assert self.mixer is not None
-        buffers, mixer = self.mixer, self.mixer.mixer
-        norms = (buffers.ones @ buffers.squares).float().sqrt().view(-1)
+        norms = self.squares.sum(0).sqrt()
         scaled = mixer.outward * (1 + mixer.gamma * (norms / (norms.mean() + mixer.eps)))
-        mixed = product(buffers.hidden[first:last], scaled.to(outputs.dtype).t(), mixer.shift)
-        torch.add(buffers.convolved[first:last], mixed, out=outputs)
+        mixed = product(self.responses[first:last], scaled.to(outputs.dtype).t(), mixer.shift)
+        torch.add(self.convolved[first:last], mixed, out=outputs)
         if mixer.relu:
             outputs.relu_()
