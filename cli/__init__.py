@@ -14,7 +14,9 @@ from . import data_tracks as _data_tracks  # noqa: F401
 from . import demo as _demo  # noqa: F401
 from . import evaluate as _evaluate  # noqa: F401
 from . import info as _info  # noqa: F401
+from . import marginalize as _marginalize  # noqa: F401
 from . import merge as _merge  # noqa: F401
+from . import motifs as _motifs  # noqa: F401
 from . import predict as _predict  # noqa: F401
 from . import push as _push  # noqa: F401
 from . import robustness as _robustness  # noqa: F401
