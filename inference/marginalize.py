@@ -3,8 +3,8 @@
 Backgrounds are windows of the genome with all dinucleotides shuffled. The motif takes the place of the bases in the
 middle, on both strands in turn, and the predicted signal (raw units) is compared with that of the same background. The
 effect is log2((with + e) / (without + e)) of the mean signal over the target, and of that of the bins that the motif
-touches; e is 1 % of the backgrounds' mean signal, so that an empty one does not decide. Both strands of a background are
-averaged; the interval is the 95 % bootstrap percentile interval of the mean over backgrounds.
+touches; e is 1 % of the backgrounds' mean signal, so that an empty one does not decide. Both strands of a background
+are averaged; the interval is the 95 % bootstrap percentile interval of the mean over backgrounds.
 """
 
 from collections.abc import Mapping

@@ -99,7 +99,7 @@ def discover(
         io.save_hdf5(str(results), *by_sign, window)
     found = []
     for sign, patterns in zip(("pos", "neg"), by_sign, strict=True):
-        for number, pattern in enumerate(patterns or ()):
+        for number, pattern in enumerate([] if patterns is None else patterns):
             rows: list[tuple[int, int, int, str]] = [
                 (s.example_idx, s.start + first, s.end + first, "-" if s.is_revcomp else "+") for s in pattern.seqlets
             ]
