@@ -104,7 +104,7 @@ def attribute_window(
     Raises:
         ModuleNotFoundError: the method needs tangermeme, which is not installed.
     """
-    inputs = torch.from_numpy(np.ascontiguousarray(codes))[None].to(model.device)
+    inputs = torch.from_numpy(np.array(codes))[None].to(model.device)
     weights = profile_weights(model, inputs, track=track)
     if settings.method in ADDITIVE:
         shuffle = tangermeme_module("ersatz").dinucleotide_shuffle
