@@ -6,6 +6,7 @@ from transformers.utils import logging
 
 # Importing a file registers its commands.
 from . import attribute as _attribute  # noqa: F401
+from . import compare as _compare  # noqa: F401
 from . import convert as _convert  # noqa: F401
 from . import curve as _curve  # noqa: F401
 from . import data as _data  # noqa: F401
