@@ -6,7 +6,8 @@
 
 `motifs` attributes the regions with the most measured signal (peaks of the store; where it has none, tiles of 512 bp;
 the strongest 1 % left out as artefacts), finds motifs with tfmodisco-lite, names them after the MEME file, and inserts
-the motifs named and Tn5's into shuffled backgrounds. Regions of all parts are taken: nothing here is an evaluation.
+the motifs named and Tn5's into shuffled backgrounds, which `marginal` does alone. Regions of all parts are taken:
+nothing here is an evaluation.
 
 `variants` scores the dsQTL SNPs of chr22 (Lee et al. 2015) whose window has no N, and the GP1BA saturation mutagenesis
 (Kircher et al. 2019), with a classifier: the change of its logit, mean of both strands. AUPRC is beside that of the
@@ -75,13 +76,6 @@ def motifs(arguments: argparse.Namespace) -> dict[str, Any]:
         progress=lambda done, total: print(f"{done} of {total} regions", flush=True) if done % 160 == 0 else None,
     )
     found = motifs_to_folder(folder / "attributions", folder / "motifs", database=arguments.meme, overwrite=True)
-    wanted = {**chosen_motifs(arguments.motif, read_motifs(arguments.meme)), **TN5}
-    windows = backgrounds(store, length=model.config.input_length, count=arguments.backgrounds)
-    effects = marginalize(model, wanted, windows)
-    verdict = tn5_verdict([effect for effect in effects if effect.name in TN5])
-    numbers = write_effects(
-        effects, {"tn5": verdict}, folder / "marginal", bin_size=model.config.bin_size, overwrite=True
-    )
     return {
         "run": Path(arguments.run).name,
         "store": store.path.resolve().name,
@@ -94,9 +88,21 @@ def motifs(arguments: argparse.Namespace) -> dict[str, Any]:
             {**{key: motif[key] for key in ("name", "consensus", "seqlets", "share")}, "match": motif["matches"][0]}
             for motif in found["motifs"]
         ],
-        "marginal": numbers["motifs"],
-        "tn5": verdict,
+        **marginal(arguments, folder),
     }
+
+
+def marginal(arguments: argparse.Namespace, folder: Path | None = None) -> dict[str, Any]:
+    """Insert the motifs named, and Tn5's, into shuffled backgrounds."""
+    store, model = GenomeStore.open(arguments.store), load_model(arguments.run)
+    folder = folder or arguments.work or Path(tempfile.mkdtemp(prefix="insight-"))
+    wanted = {**chosen_motifs(arguments.motif, read_motifs(arguments.meme)), **TN5}
+    windows = backgrounds(store, length=model.config.input_length, count=arguments.backgrounds)
+    effects = marginalize(model, wanted, windows)
+    verdict = tn5_verdict([effect for effect in effects if effect.name in TN5])
+    options = {"bin_size": model.config.bin_size, "overwrite": True}
+    found = write_effects(effects, {"tn5": verdict}, folder / "marginal", **options)
+    return {"backgrounds": len(windows), "marginal": found["motifs"], "tn5": verdict}
 
 
 def logit_changes(run: str, genome: Fasta, table: pd.DataFrame, alleles: tuple[str, str]) -> np.ndarray:
@@ -158,7 +164,7 @@ def variants(arguments: argparse.Namespace) -> dict[str, Any]:
 def main() -> None:
     """Measure and write the results under NAME."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("what", choices=["motifs", "variants"])
+    parser.add_argument("what", choices=["motifs", "marginal", "variants"])
     parser.add_argument("name")
     parser.add_argument("--run", required=True)
     parser.add_argument("--store", type=Path)
@@ -171,7 +177,7 @@ def main() -> None:
     parser.add_argument("--motif", action="append", default=[])
     arguments = parser.parse_args()
     prepare_cpu(1)
-    found = {"motifs": motifs, "variants": variants}[arguments.what](arguments)
+    found = {"motifs": motifs, "marginal": marginal, "variants": variants}[arguments.what](arguments)
     results = json.loads(RESULTS.read_text()) if RESULTS.exists() else {}
     results.setdefault(arguments.what, {})[arguments.name] = found
     partial = RESULTS.with_suffix(".partial")
