@@ -66,21 +66,22 @@ def motifs(arguments: argparse.Namespace) -> dict[str, Any]:
     store, model = GenomeStore.open(arguments.store), load_model(arguments.run)
     folder = arguments.work or Path(tempfile.mkdtemp(prefix="insight-"))
     settings = AttributionSettings("deep-lift", shuffles=arguments.shuffles, width=600)
-    about = attribute_to_folder(
-        model,
-        store,
-        folder / "attributions",
-        regions=strongest(store, arguments.regions),
-        settings=settings,
-        overwrite=True,
-        progress=lambda done, total: print(f"{done} of {total} regions", flush=True) if done % 160 == 0 else None,
-    )
+    if not (folder / "attributions").exists():
+        attribute_to_folder(
+            model,
+            store,
+            folder / "attributions",
+            regions=strongest(store, arguments.regions),
+            settings=settings,
+            progress=lambda done, total: print(f"{done} of {total} regions", flush=True) if done % 160 == 0 else None,
+        )
+    about = json.loads((folder / "attributions" / "attribute.json").read_text())
     found = motifs_to_folder(folder / "attributions", folder / "motifs", database=arguments.meme, overwrite=True)
     return {
         "run": Path(arguments.run).name,
         "store": store.path.resolve().name,
         "regions": about["regions"],
-        "shuffles": arguments.shuffles,
+        "shuffles": about["shuffles"],
         "largest_additivity_error": about["largest_additivity_error"],
         "seqlets": found["seqlets"],
         "database": found["database"],
@@ -170,7 +171,11 @@ def main() -> None:
     parser.add_argument("--store", type=Path)
     parser.add_argument("--meme", type=Path)
     parser.add_argument("--data", type=Path)
-    parser.add_argument("--work", type=Path, help="folder to keep attributions, motifs and pictures in")
+    parser.add_argument(
+        "--work",
+        type=Path,
+        help="folder that keeps attributions, motifs and pictures; attributions in it are taken as they are",
+    )
     parser.add_argument("--regions", type=int, default=150)
     parser.add_argument("--shuffles", type=int, default=4)
     parser.add_argument("--backgrounds", type=int, default=60)
