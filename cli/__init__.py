@@ -5,7 +5,9 @@ import warnings
 from transformers.utils import logging
 
 # Importing a file registers its commands.
+from . import attribute as _attribute  # noqa: F401
 from . import attribute_landscape as _attribute_landscape  # noqa: F401
+from . import compare as _compare  # noqa: F401
 from . import convert as _convert  # noqa: F401
 from . import curve as _curve  # noqa: F401
 from . import data as _data  # noqa: F401
@@ -15,10 +17,14 @@ from . import data_tracks as _data_tracks  # noqa: F401
 from . import demo as _demo  # noqa: F401
 from . import evaluate as _evaluate  # noqa: F401
 from . import info as _info  # noqa: F401
+from . import marginalize as _marginalize  # noqa: F401
 from . import merge as _merge  # noqa: F401
+from . import motifs as _motifs  # noqa: F401
 from . import perturb as _perturb  # noqa: F401
 from . import predict as _predict  # noqa: F401
 from . import push as _push  # noqa: F401
+from . import robustness as _robustness  # noqa: F401
+from . import score as _score  # noqa: F401
 from . import sequence_baseline as _sequence_baseline  # noqa: F401
 from . import train as _train  # noqa: F401
 from .console import app

@@ -26,6 +26,10 @@ def evaluate(
     negative_ratio: Annotated[
         float, typer.Option(help="Closed windows per open one, for a classifier.", min=0.1)
     ] = 1.0,
+    peak_cutoff: Annotated[
+        float | None,
+        typer.Option(help="Least signal of a called peak.  [default: what a fiftieth of the true bins exceed]"),
+    ] = None,
     batch_size: Annotated[int, typer.Option(help="Windows predicted at once.", min=1)] = 64,
     reverse_complement: Annotated[bool, typer.Option("--reverse-complement", help="Average both strands.")] = False,
     allow_leak: Annotated[
@@ -76,6 +80,7 @@ def evaluate(
             batch_size=batch_size,
             average_rc=reverse_complement,
             negative_ratio=negative_ratio,
+            **({} if peak_cutoff is None else {"peak_cutoff": peak_cutoff}),
             progress=on_progress,
         )
     folder = output or default_output(run)
@@ -97,16 +102,25 @@ def evaluate(
         print_landscape(metrics)
         say(f"wrote {folder}")
         return
-    table = Table("track", "windows", "bp", "bins", "Pearson\nlog1p", "Pearson\nraw", "MSE\nlog1p", box=SIMPLE_HEAD)
+    headings = ("track", "windows", "bp", "bins", "Pearson\nlog1p", "Pearson\nraw", "Spearman", "MSE\nlog1p")
+    table = Table(*headings, box=SIMPLE_HEAD)
     table.title = f"{part} part of {escape(metrics['data']['name'])}, all chromosomes pooled"
     for track, sets in metrics["results"].items():
         for name, result in sets.items():
             for size, scales in result["pooled"].items():
                 log1p, raw = scales["log1p"], scales["raw"]
-                numbers = (log1p["pearson"], raw["pearson"], log1p["mse"])
+                numbers = (log1p["pearson"], raw["pearson"], log1p["spearman"], log1p["mse"])
                 cells = ("-" if number is None else f"{number:.4f}" for number in numbers)
                 table.add_row(escape(track), name, size, f"{log1p['n']:,}", *cells)
     out.print(table)
+    for track, calls in metrics["peak_calls"].items():
+        found, cosine = calls["pooled"], metrics["shape"].get(track, {}).get("pooled", {}).get("cosine")
+        f1 = "-" if found["f1"] is None else f"{found['f1']:.3f}"
+        say(
+            f"{track}: {found['predicted']:,} peaks called on the prediction, {found['true']:,} on the true signal "
+            f"(from {calls['rule']['cutoff']:.3g} on), F1 {f1}"
+            + ("" if cosine is None else f"; cosine of peaks {cosine:.3f}")
+        )
     say(f"wrote {folder}")
 
 

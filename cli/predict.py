@@ -10,7 +10,9 @@ from .console import command, out, print_json, progress, say
 
 @command()
 def predict(
-    run: Annotated[str, typer.Argument(help="Run folder, or Hub id of a model.")],
+    run: Annotated[
+        list[str], typer.Argument(help="Run folder, or Hub id of a model; of several, predictions are averaged.")
+    ],
     output: Annotated[
         Path,
         typer.Option(
@@ -20,7 +22,7 @@ def predict(
         ),
     ],
     data: Annotated[Path | None, typer.Option(help="Folder that `chromhub data build` made.")] = None,
-    fasta: Annotated[Path | None, typer.Option(help="Genome: FASTA, plain, gzip or bgzip.")] = None,
+    fasta: Annotated[Path | None, typer.Option(help="Genome, or any sequences: FASTA, plain, gzip or bgzip.")] = None,
     chrom: Annotated[list[str] | None, typer.Option(help="Whole chromosome; repeatable.")] = None,
     regions: Annotated[Path | None, typer.Option(help="BED of the regions to predict.")] = None,
     everything: Annotated[bool, typer.Option("--all", help="The whole genome.")] = False,
@@ -38,6 +40,9 @@ def predict(
 
     A classifier writes a table: a row a region of --regions, judged by the window around its middle, or a row a window
     along --chrom and --all, and a column of probabilities a label.
+
+    A run that was interrupted goes on where it was when it is started again. `accelerate launch -m chromhub predict
+    ...` divides it over processes.
     """
     from ..datasets_scripts.bed import read_intervals
     from ..datasets_scripts.fasta import Fasta
@@ -51,6 +56,7 @@ def predict(
     )  # here, so that --help need not load torch
     from ..inference.load import load_any
     from ..inference.predict import predict_to_bigwig, whole_chroms
+    from ..inference.ranks import find_ranks
     from ..modeling import AtacForTrackPrediction, ClasterForProfileRegression
 
     prepare_cpu(threads)
@@ -62,21 +68,33 @@ def predict(
         raise ValueError("give --data or --fasta, one of the two: where the sequence comes from")
     if (bool(chrom), regions is not None, everything).count(True) != 1:
         raise ValueError("give --chrom, --regions or --all, one of the three: what to predict")
+    ranks, device = find_ranks(device)
     where = pick_device(device)
-    model = load_any(run)
-    if isinstance(model, ClasterForProfileRegression):
-        raise ValueError(
-            f"{run!r} reads a landscape of chromatin, not sequence: use chromhub evaluate or chromhub perturb"
-        )
-    model.to(where)  # pyright: ignore[reportArgumentType] - transformers' stub of `to`
+    models = []
+    for name in run:
+        model = load_any(name)
+        if isinstance(model, ClasterForProfileRegression):
+            raise ValueError(
+                f"{name!r} reads a landscape of chromatin, not sequence: use chromhub evaluate or chromhub perturb"
+            )
+        models.append(model)
+        model.to(where)  # pyright: ignore[reportArgumentType] - transformers' stub of `to`
+    track_models = [model for model in models if isinstance(model, AtacForTrackPrediction)]
+    classifiers = [model for model in models if not isinstance(model, AtacForTrackPrediction)]
+    if classifiers and len(models) > 1:
+        raise ValueError("models whose predictions are averaged must all predict tracks; give one classifier at a time")
     wanted = whole_chroms(source.chrom_sizes, chrom) if chrom else read_intervals(regions) if regions else None
     with computing(where, bf16=bf16), progress() as bar:
         task = bar.add_task("windows", total=None)
 
         def on_progress(done: int, total: int) -> None:
-            if done == 0:  # everything has been checked
-                say(f"predicting with {run} on {device_name(where)}{', bf16' if bf16 else ''}: {total:,} windows")
-            bar.update(task, completed=done, total=total)
+            if done == 0 and ranks.leads:  # everything has been checked
+                of = f" ({ranks.size} processes)" if ranks.size > 1 else ""
+                say(
+                    f"predicting with {', '.join(run)} on {device_name(where)}{of}{', bf16' if bf16 else ''}: "
+                    f"{total:,} windows"
+                )
+            bar.update(task, completed=done, total=total, visible=ranks.leads)
 
         options: dict[str, Any] = {
             "batch_size": batch_size,
@@ -84,18 +102,20 @@ def predict(
             "overwrite": overwrite,
             "progress": on_progress,
         }
-        if not isinstance(model, AtacForTrackPrediction):
-            found = classes_to_table(model, source, output, regions=wanted, whole=regions is None, **options)
+        if classifiers:
+            found = classes_to_table(classifiers[0], source, output, regions=wanted, whole=regions is None, **options)
             if as_json:
                 print_json({"path": str(found.path), "labels": list(found.labels), "num_windows": found.num_windows})
             else:
                 out.print(str(found.path), markup=False, soft_wrap=True)
             return
-        written = predict_to_bigwig(model, source, output, regions=wanted, **options)
+        written = predict_to_bigwig(track_models, source, output, regions=wanted, ranks=ranks, **options)
+    if not ranks.leads:
+        return
     paths = [str(path) for path in written.paths]
     if as_json:
         print_json({"paths": paths, "chroms": list(written.chroms), "num_bins": written.num_bins})
         return
-    say(f"{written.num_bins:,} bins of {model.config.bin_size} bp on {len(written.chroms)} chromosomes")
+    say(f"{written.num_bins:,} bins of {track_models[0].config.bin_size} bp on {len(written.chroms)} chromosomes")
     for path in paths:
         out.print(path, markup=False, soft_wrap=True)

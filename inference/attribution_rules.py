@@ -7,6 +7,7 @@ Shapes: B batch, L bp, R references.
 """
 
 import copy
+import importlib
 import warnings
 from collections.abc import Callable
 from typing import Any, NamedTuple
@@ -22,6 +23,18 @@ TOLERANCE = 1e-3
 _NODES = {"SelfAttention": 8, "LstmOutput": 8, "MlstmBlock": 32, "SlstmBlock": 32, "OffsetNorm": 8}
 
 
+def tangermeme_module(name: str) -> Any:
+    """Import a module of tangermeme.
+
+    Raises:
+        ModuleNotFoundError: it is not installed.
+    """
+    try:
+        return importlib.import_module(f"tangermeme.{name}")
+    except ModuleNotFoundError:
+        raise ModuleNotFoundError('this needs tangermeme: pip install "chromhub[interpret]"') from None
+
+
 class Attributions(NamedTuple):
     """What `deep_lift_shap` returns.
 
@@ -35,7 +48,14 @@ class Attributions(NamedTuple):
 
 
 def deep_lift_shap(
-    model: nn.Module, inputs: Tensor, *, target: int = 0, bins: slice | None = None, **options: Any
+    model: nn.Module,
+    inputs: Tensor,
+    *,
+    target: int = 0,
+    bins: slice | None = None,
+    weights: Tensor | None = None,
+    warn: bool = True,
+    **options: Any,
 ) -> Attributions:
     """Attribute the sum of a track over bins, or a logit, to the bases: DeepLIFT against shuffled references.
 
@@ -44,6 +64,8 @@ def deep_lift_shap(
         inputs: (B, L) base codes or (B, 4, L) one-hot, without N.
         target: track, or label of a classifier.
         bins: that are summed; None is the model's target, the middle of the window.
+        weights: of the bins, as in `summed_model`.
+        warn: of a large additivity error.
         **options: of `tangermeme.deep_lift_shap`: `references`, `n_shuffles`, `hypothetical`, `random_state` (0 here),
             `batch_size` (pairs of sequence and reference), `device`, `verbose`.
 
@@ -53,8 +75,8 @@ def deep_lift_shap(
     Warns:
         RuntimeWarning: an additivity error of `TOLERANCE` or more; saturation mutagenesis has none.
     """
-    shap, predict = _tangermeme()
-    explained, rules = attributable_model(model, bins)
+    shap, predict = tangermeme_module("deep_lift_shap"), tangermeme_module("predict")
+    explained, rules = attributable_model(model, bins, weights)
     sequences = as_one_hot(inputs, next(model.parameters()).dtype)
     hypothetical = options.pop("hypothetical", False)
     options = {"random_state": 0, **options}
@@ -75,7 +97,7 @@ def deep_lift_shap(
     differences = outputs[: len(sequences), None] - outputs[len(sequences) :].unflatten(0, (len(sequences), -1))
     contributions = (sequences.cpu()[:, None] - references) * multipliers
     error = (contributions.sum((-2, -1)) - differences).abs().amax(1)
-    if error.max() >= TOLERANCE:
+    if warn and error.max() >= TOLERANCE:
         warnings.warn(
             f"the attributions of {int((error >= TOLERANCE).sum())} of {len(error)} sequences miss the difference of "
             f"outputs by up to {error.max():.2g}; take a float64 model, or saturation mutagenesis",
@@ -88,23 +110,24 @@ def deep_lift_shap(
 
 
 def attributable_model(
-    model: nn.Module, bins: slice | None = None
+    model: nn.Module, bins: slice | None = None, weights: Tensor | None = None
 ) -> tuple[SummedModel, dict[type[nn.Module], Callable[..., Any]]]:
     """Return what tangermeme's `deep_lift_shap` takes as `model` and as `additional_nonlinear_ops`.
 
     Args:
         model: a track model or a classifier of ours; what is returned is a copy.
         bins: as in `summed_model`.
+        weights: the same.
 
     Raises:
         ModuleNotFoundError: tangermeme is not installed.
     """
-    explained = summed_model(copy.deepcopy(model), bins)
+    explained = summed_model(copy.deepcopy(model), bins, weights)
     for parent in list(explained.modules()):
         for name, child in parent.named_children():
             if isinstance(child, nn.LSTM):
                 setattr(parent, name, _TensorLstm(child))
-    integrate = _tangermeme()[0].integrated_gradients_op
+    integrate = tangermeme_module("deep_lift_shap").integrated_gradients_op
     rules = {"GlobalResponseNorm": global_response_rule} | {name: integrate(nodes) for name, nodes in _NODES.items()}
     # By the name of the class: a checkpoint loaded with remote code brings its own copy of it.
     kinds = {type(module) for module in explained.modules()}
@@ -133,14 +156,6 @@ class _TensorLstm(nn.Module):
 
     def forward(self, inputs: Tensor) -> tuple[Tensor, None]:
         return self.output(inputs), None
-
-
-def _tangermeme() -> tuple[Any, Any]:
-    try:
-        from tangermeme import deep_lift_shap, predict
-    except ModuleNotFoundError:
-        raise ModuleNotFoundError('DeepLIFT needs tangermeme: pip install "chromhub[interpret]"') from None
-    return deep_lift_shap, predict
 
 
 def global_response_rule(module: Any, grad_input: tuple[Tensor, ...], grad_output: tuple[Tensor, ...]) -> tuple[Tensor]:

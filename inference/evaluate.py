@@ -4,7 +4,7 @@ The measures are those of Grover et al. (BoevaLab/ASAP@527028b): all bins of all
 flattened, in log1p; beside it the raw scale, coarser bins, and all chromosomes pooled.
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any, Literal
 
 import numpy as np
@@ -17,17 +17,18 @@ from ..datasets_scripts.loader import WindowLoader
 from ..datasets_scripts.store import GenomeStore
 from ..modeling import AtacConfig, AtacForTrackPrediction
 from . import peak_signal
-from .metrics import PearsonState
+from .measures import PairMeasures
+from .peak_calls import CallRule, PeakComparison, default_cutoff
+from .peak_shape import ShapeState, shapes_of_track
 from .predict import Progress, predict_batches
 from .provenance import library_versions, part_intervals
 
-SCALES: dict[str, Callable[[np.ndarray], np.ndarray]] = {"log1p": np.log1p, "raw": np.asarray}
 SETS: dict[str, Literal["tile", "peaks"]] = {"genome_wide": "tile", "peaks": "peaks"}
-TSV_COLUMNS = ["track", "set", "chrom", "bin_size", "scale", "n", "pearson", "mse"]
+TSV_COLUMNS = ["track", "set", "chrom", "bin_size", "scale", "n", "pearson", "mse", "spearman", "poisson_deviance"]
 POOLED = "pooled"
+_CUTOFF_WINDOWS = 1000
 
-_Key = tuple[int, int, str]  # track, bin size, scale
-_States = dict[_Key, PearsonState]
+_States = dict[tuple[int, int], PairMeasures]  # by track and bin size
 
 
 def evaluate(
@@ -39,6 +40,7 @@ def evaluate(
     batch_size: int = 64,
     device: torch.device | str | None = None,
     average_rc: bool = False,
+    peak_cutoff: float | None = None,
     progress: Progress | None = None,
 ) -> dict[str, Any]:
     """Compare predicted with true signal over a part of a store; memory does not grow with the genome.
@@ -57,6 +59,8 @@ def evaluate(
         batch_size: windows predicted at once.
         device: where the model is moved first; None leaves it where it is.
         average_rc: average both strands, as `predict_batches` does.
+        peak_cutoff: least signal of a called peak; None for `default_cutoff` of each track's true signal in up to 1,000
+            windows. The paper's is 1, of signal that is -log10 p.
         progress: told how many windows are done.
 
     Returns:
@@ -86,13 +90,24 @@ def evaluate(
     if progress:
         progress(0, total)
     scores: dict[str, dict[str, _States]] = {name: {} for name in windows}
+    shapes: dict[str, list[ShapeState]] = {}
+    context = model.config.crop_bins * store.bin_size
+    calls = _comparisons(store, windows["genome_wide"], model.config, peak_cutoff)
     for name, table in windows.items():
         pairs = predicted_and_true(model, store, table, batch_size=batch_size, device=device, average_rc=average_rc)
+        of_chrom = {str(chrom): rows["start"].to_numpy() for chrom, rows in table.groupby("chrom", sort=False)}
         for chrom, predicted, true in pairs:
             states = scores[name].setdefault(chrom, {})
-            _add(states, predicted, true, bin_sizes=bin_sizes, store=store)
+            _add(states, predicted, true, bin_sizes, store)
             if name == "peaks":
                 _add_peak_signal(scores.setdefault(peak_signal.NAME, {}).setdefault(chrom, {}), predicted, true, store)
+                tracks = shapes.setdefault(chrom, [ShapeState.empty(true.shape[-1]) for _ in calls])
+                for i, shape in enumerate(tracks):
+                    shape.update(predicted[:, i], true[:, i])
+            else:
+                starts, of_chrom[chrom] = np.split(of_chrom[chrom], [len(true)])
+                for i, comparison in enumerate(calls):
+                    comparison.add(chrom, starts + context, predicted[:, i], true[:, i])
             done += len(true)
             if progress:
                 progress(done, total)
@@ -113,6 +128,11 @@ def evaluate(
         "results": {
             track: {name: _results(by_chrom, i) for name, by_chrom in scores.items() if by_chrom}
             for i, track in enumerate(store.track_names)
+        },
+        "peak_calls": {track: calls[i].results() for i, track in enumerate(store.track_names)},
+        "shape": {track: shapes_of_track(shapes, i) for i, track in enumerate(store.track_names) if shapes},
+        "calibration": {
+            track: _calibration(scores["genome_wide"], i, bin_sizes[0]) for i, track in enumerate(store.track_names)
         },
         "versions": library_versions(),
     }
@@ -191,17 +211,17 @@ def flatten_metrics(metrics: dict[str, Any]) -> pd.DataFrame:
     """Return the results of metrics.json as the rows of metrics.tsv.
 
     Returns:
-        Columns track, set, chrom ("pooled" for all), bin_size, scale, n, pearson, mse; NaN where not defined.
+        Columns `TSV_COLUMNS`, chrom "pooled" for all; NaN where not defined, or not measured in that scale.
     """
     rows = [
-        (track, name, chrom, int(bin_size), scale, numbers["n"], numbers["pearson"], numbers["mse"])
+        (track, name, chrom, int(bin_size), scale, *(numbers.get(column) for column in TSV_COLUMNS[5:]))
         for track, sets in metrics["results"].items()
         for name, result in sets.items()
         for chrom, by_bin in ((POOLED, result["pooled"]), *result["chroms"].items())
         for bin_size, by_scale in by_bin.items()
         for scale, numbers in by_scale.items()
     ]
-    return pd.DataFrame(rows, columns=TSV_COLUMNS).astype({"pearson": np.float64, "mse": np.float64})
+    return pd.DataFrame(rows, columns=TSV_COLUMNS).astype(dict.fromkeys(TSV_COLUMNS[6:], np.float64))
 
 
 def _fitting_bin_sizes(config: AtacConfig, bin_sizes: Sequence[int] | None) -> list[int]:
@@ -217,45 +237,61 @@ def _fitting_bin_sizes(config: AtacConfig, bin_sizes: Sequence[int] | None) -> l
     return sorted(set(bin_sizes))
 
 
-def _add(
-    states: _States, predicted: np.ndarray, true: np.ndarray, *, bin_sizes: Sequence[int], store: GenomeStore
-) -> None:
+def _comparisons(
+    store: GenomeStore, windows: pd.DataFrame, config: AtacConfig, cutoff: float | None
+) -> list[PeakComparison]:
+    """Return what compares the peaks of each track."""
+    cutoffs = [cutoff] * config.num_tracks if cutoff is not None else []
+    if cutoff is None:
+        some = windows.iloc[np.unique(np.linspace(0, len(windows) - 1, _CUTOFF_WINDOWS).astype(int))]
+        starts = store.flat_starts(some) + config.crop_bins * store.bin_size
+        true = store.gather(starts, config.target_length)[1]
+        if store.has_masks:
+            true = np.where(store.gather_mask(starts, config.target_length) > 0, true, np.nan)
+        cutoffs = [default_cutoff(true[:, track]) for track in range(config.num_tracks)]
+    return [PeakComparison(CallRule(each), bin_size=store.bin_size) for each in cutoffs]
+
+
+def _add(states: _States, predicted: np.ndarray, true: np.ndarray, sizes: Sequence[int], store: GenomeStore) -> None:
     """Add a batch (B, T, bins), raw units, to the states of its chromosome."""
-    for size in bin_sizes:
-        coarse = [rebin(values, size // store.bin_size, summary=store.summary) for values in (predicted, true)]
-        for scale, transform in SCALES.items():
-            x, y = map(transform, coarse)
-            for track in range(true.shape[1]):
-                known = ~np.isnan(y[:, track])  # a coarse bin with a masked one in it counts no more
-                states.setdefault((track, size, scale), PearsonState()).update(x[:, track][known], y[:, track][known])
+    for size in sizes:
+        x, y = (rebin(values, size // store.bin_size, summary=store.summary) for values in (predicted, true))
+        _add_bins(states, size, x, y)
+
+
+def _add_bins(states: _States, size: int, predicted: np.ndarray, true: np.ndarray) -> None:
+    for track in range(true.shape[1]):
+        known = ~np.isnan(true[:, track])  # a coarse bin with a masked one in it counts no more
+        states.setdefault((track, size), PairMeasures()).update(predicted[:, track][known], true[:, track][known])
 
 
 def _add_peak_signal(states: _States, predicted: np.ndarray, true: np.ndarray, store: GenomeStore) -> None:
     """Add the mean signal of a batch's peaks to the states of its chromosome."""
     width = peak_signal.peak_width(store.bin_size, true.shape[-1] * store.bin_size)
-    means = [peak_signal.peak_means(values, bin_size=store.bin_size) for values in (predicted, true)]
-    for scale, transform in SCALES.items():
-        x, y = map(transform, means)
-        for track in range(true.shape[1]):
-            known = ~np.isnan(y[:, track])
-            states.setdefault((track, width, scale), PearsonState()).update(x[:, track][known], y[:, track][known])
+    _add_bins(states, width, *(peak_signal.peak_means(side, bin_size=store.bin_size) for side in (predicted, true)))
 
 
 def _results(by_chrom: dict[str, _States], track: int) -> dict[str, Any]:
     """Return the numbers of a track and set, pooled and for each chromosome."""
-    pooled: _States = {}
-    for states in by_chrom.values():
-        for key, state in states.items():
-            pooled.setdefault(key, PearsonState()).merge(state)
     return {
-        "pooled": _by_bin_and_scale(pooled, track),
+        "pooled": _by_bin_and_scale(_pooled(by_chrom), track),
         "chroms": {chrom: _by_bin_and_scale(states, track) for chrom, states in by_chrom.items()},
     }
 
 
+def _pooled(by_chrom: dict[str, _States]) -> _States:
+    pooled: _States = {}
+    for states in by_chrom.values():
+        for key, state in states.items():
+            pooled.setdefault(key, PairMeasures()).merge(state)
+    return pooled
+
+
 def _by_bin_and_scale(states: _States, track: int) -> dict[str, dict[str, Any]]:
-    table: dict[str, dict[str, Any]] = {}
-    for (i, bin_size, scale), state in states.items():
-        if i == track:
-            table.setdefault(str(bin_size), {})[scale] = state.summary()
-    return table
+    return {str(size): state.summary() for (i, size), state in states.items() if i == track}
+
+
+def _calibration(by_chrom: dict[str, _States], track: int, size: int) -> dict[str, Any]:
+    """Return how the finest bins of a set agree where the prediction, or the quantile, is the same."""
+    levels = _pooled({chrom: {(track, size): states[track, size]} for chrom, states in by_chrom.items()})[track, size]
+    return {"bins": levels.levels.calibration(), "quantiles": levels.levels.quantiles()}

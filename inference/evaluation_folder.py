@@ -18,12 +18,17 @@ from .cpu import pick_device
 from .evaluate import check_fit, evaluate, flatten_metrics, predicted_and_true, rebin
 from .evaluate_classes import evaluate_classes, flatten_class_metrics, store_for
 from .evaluate_landscape import evaluate_landscape, flatten_landscape_metrics
+from .evaluation_figures import calibration, chromosome_points, summit_profiles
+from .evaluation_report import write_evaluation_report
 from .figures import class_dots, scatter, tracks, training_curve
 from .load import Classifier, load_any, looks_like_path
 from .provenance import find_leak, find_provenance, refuse_leak
 
 METRICS = "metrics.json"
-_FILES = {METRICS, "metrics.tsv", "scatter.png", "tracks.png", "training_curve.png", "classes.png"}
+_FILES = {
+    *(METRICS, "metrics.tsv", "report.html", "scatter.png", "tracks.png", "chromosomes.png", "calibration.png"),
+    *("profiles.png", "training_curve.png", "classes.png"),
+}
 _SCATTER_WINDOWS = 256
 _REGION_TARGETS = 16  # of the picture of a region
 _DRAWN_BINS = 4  # bins joined to one in pictures: single ones are thinner than a pixel, and mostly 0 in sparse data
@@ -47,8 +52,9 @@ def evaluate_run(
 ) -> dict[str, Any]:
     """Evaluate a run and write metrics.json, metrics.tsv and pictures.
 
-    Of a track model these are scatter.png and tracks.png, of a classifier classes.png, of a landscape model scatter.png
-    and tracks.png, and training_curve.png. A store with more tracks than the model has is seen by the model's alone.
+    Of a track model these are scatter.png, tracks.png, chromosomes.png, calibration.png and, where there are peaks,
+    profiles.png, with report.html; of a classifier classes.png; of a landscape model scatter.png and tracks.png; and
+    training_curve.png. A store with more tracks than the model has is seen by the model's alone.
 
     The curve is drawn where the run has a history.json. An evaluation on the test part of a local run also becomes
     RUN/metrics.json, which the model card reads.
@@ -136,6 +142,8 @@ def evaluate_run(
         if history.is_file() and (course := json.loads(history.read_text())):
             metric = "auroc" if metrics.get("task") == "classification" else "pearson"
             training_curve(course, folder / "training_curve.png", metric=metric)
+        if isinstance(model, AtacForTrackPrediction):
+            write_evaluation_report(folder, metrics, run=run)
     if part == "test" and looks_like_path(str(run)):
         with finished_file(Path(run).expanduser() / METRICS, overwrite=True) as partial:
             partial.write_text(text)
@@ -163,8 +171,10 @@ def _check_folder(output: str | Path, overwrite: bool) -> Path:
 def _draw(
     folder: Path, model: AtacForTrackPrediction, store: GenomeStore, metrics: dict[str, Any], *, batch_size: int
 ) -> None:
-    """Draw predicted against true of windows spread over the part, and a region of it."""
+    """Draw predicted against true of windows spread over the part, a region of it, chromosomes and peaks."""
     config = model.config
+    chromosome_points(metrics, folder / "chromosomes.png")
+    calibration(metrics, folder / "calibration.png")
     windows, _ = evaluation_windows(
         store, metrics["part"], input_length=config.input_length, target_length=config.target_length
     )
@@ -176,7 +186,7 @@ def _draw(
         pairs = [pair[1:] for pair in predicted_and_true(model, store, chosen, **options)]
         return [rebin(np.concatenate(side), join, summary=store.summary) for side in zip(*pairs, strict=True)]
 
-    spread = windows.iloc[np.unique(np.linspace(0, len(windows) - 1, _SCATTER_WINDOWS).astype(int))]
+    spread = _spread(windows)
     predicted, true = pictured(spread)
     known = ~np.isnan(true)
     scatter(
@@ -186,6 +196,7 @@ def _draw(
         title=f"{metrics['part']} part, {len(spread):,} of {len(windows):,} windows",
         unit=unit,
     )
+    _draw_peaks(folder, model, store, metrics, **options)
     region = _region(model, store, metrics["part"], spread)
     predicted, true = (side.transpose(1, 0, 2).reshape(config.num_tracks, -1) for side in pictured(region))
     tracks(
@@ -221,6 +232,25 @@ def _draw_landscape(folder: Path, data: LandscapeData, part: Part, profiles: np.
         track_names=data.track_names,
         unit=unit,
     )
+
+
+def _draw_peaks(
+    folder: Path, model: AtacForTrackPrediction, store: GenomeStore, metrics: dict[str, Any], **options: Any
+) -> None:
+    """Draw the shape of peaks, where the part has any."""
+    if not metrics["shape"]:
+        return
+    config = model.config
+    lengths = {"input_length": config.input_length, "target_length": config.target_length}
+    windows, _ = evaluation_windows(store, metrics["part"], kind="peaks", **lengths)
+    pairs = [pair[1:] for pair in predicted_and_true(model, store, _spread(windows), **options)]
+    predicted, true = (np.concatenate(side) for side in zip(*pairs, strict=True))
+    summit_profiles(metrics, folder / "profiles.png", predicted=predicted, true=true, bin_size=config.bin_size)
+
+
+def _spread(windows: pd.DataFrame) -> pd.DataFrame:
+    """Return at most `_SCATTER_WINDOWS` windows, evenly spread."""
+    return windows.iloc[np.unique(np.linspace(0, len(windows) - 1, _SCATTER_WINDOWS).astype(int))]
 
 
 def _region(model: AtacForTrackPrediction, store: GenomeStore, part: Part, windows: pd.DataFrame) -> pd.DataFrame:

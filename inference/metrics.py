@@ -100,12 +100,13 @@ class PearsonState:
 
     def summary(self) -> dict[str, float | int | None]:
         """Return n, pearson and mse for JSON: None where a value is not defined."""
-        return {"n": self.n, "pearson": _finite_or_none(self.compute()), "mse": _finite_or_none(self.mse())}
+        return {"n": self.n, "pearson": finite_or_none(self.compute()), "mse": finite_or_none(self.mse())}
 
 
 def _span(one: tuple[float, float], other: tuple[float, float]) -> tuple[float, float]:
     return min(one[0], other[0]), max(one[1], other[1])
 
 
-def _finite_or_none(value: float) -> float | None:
+def finite_or_none(value: float) -> float | None:
+    """Return a number for JSON, which has no NaN."""
     return value if math.isfinite(value) else None

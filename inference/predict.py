@@ -5,6 +5,7 @@ of `input_length` bp around it, with N beyond the chromosome's ends. Tiles do no
 track does not depend on the batch size (but for rounding) or on what else was asked for.
 """
 
+import hashlib
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
@@ -20,9 +21,14 @@ from ..datasets_scripts.chrom_names import match_chroms, shown
 from ..datasets_scripts.fasta import N_CODE, Fasta
 from ..datasets_scripts.loader import ahead
 from ..datasets_scripts.store import GenomeStore
+from ..datasets_scripts.unfinished import PART, unfinished_parts
 from ..modeling import AtacForTrackPrediction
-from .spool import Spool
+from .averaging import Models, as_models
+from .fingerprints import model_fingerprint, source_fingerprint
+from .ranks import ALONE, Ranks
+from .track_parts import count_values, read_track_parts, write_track_part
 
+_BLOCK = 1024  # tiles of a part
 COMPLEMENT = np.array([3, 2, 1, 0, N_CODE], np.uint8)
 
 Progress = Callable[[int, int], None]
@@ -30,43 +36,48 @@ Progress = Callable[[int, int], None]
 
 
 def predict_batches(
-    model: AtacForTrackPrediction,
+    model: Models,
     batches: Iterable[np.ndarray],
     *,
     device: torch.device | str | None = None,
     average_rc: bool = False,
+    target_only: bool = True,
 ) -> Iterator[np.ndarray]:
     """Predict the targets of windows, batch by batch.
 
     Args:
-        model: in evaluation mode.
+        model: in evaluation mode; of several, predictions are averaged in the scale of training.
         batches: (B, L) uint8 codes each, L = `input_length`; B may differ.
         device: where the model is moved first; None leaves it where it is. Within `inference.cpu.computing` with
             `bf16`, the model computes in bfloat16.
         average_rc: predict both strands and average them in the scale of training. That is the scale of the loss and of
             the metrics: one strand that overshoots weighs no more there than one that undershoots.
+        target_only: leave out the context on both sides.
 
     Yields:
-        (B, T, target_length / bin_size) float32, in the scale of training (`model.to_signal` gives raw units).
+        (B, T, bins of the target or of the window) float32, in the scale of training (`model.to_signal` gives raw
+        units).
 
     Raises:
-        ValueError: the model is in training mode, or a prediction is not finite.
+        ValueError: a model is in training mode, models do not go together, or a prediction is not finite.
     """
-    if model.training:
-        raise ValueError("`model` must be in evaluation mode; call model.eval() first")
+    models = as_models(model)
     if device is not None:
-        model.to(torch.device(device))  # pyright: ignore[reportArgumentType] - transformers' stub of `to`
+        for each in models:
+            each.to(torch.device(device))  # pyright: ignore[reportArgumentType] - transformers' stub of `to`
     for codes in batches:
-        predictions = _predict(model, codes)
+        predictions = np.mean([_predict(each, codes, target_only) for each in models], axis=0)
         if average_rc:
-            predictions = (predictions + _predict(model, COMPLEMENT[codes[:, ::-1]])[..., ::-1]) / 2
+            reverse = COMPLEMENT[codes[:, ::-1]]
+            backward = np.mean([_predict(each, reverse, target_only) for each in models], axis=0)
+            predictions = (predictions + backward[..., ::-1]) / 2
         if not np.isfinite(predictions).all():
             raise ValueError("the model predicted values that are not finite; its weights are damaged, train it again")
         yield predictions
 
 
 def predict_chrom(
-    model: AtacForTrackPrediction,
+    model: Models,
     codes: np.ndarray,
     *,
     tiles: np.ndarray | None = None,
@@ -77,7 +88,7 @@ def predict_chrom(
     """Predict a chromosome tile by tile, in order.
 
     Args:
-        model: in evaluation mode.
+        model: as in `predict_batches`.
         codes: (size,) uint8 codes of the whole chromosome.
         tiles: ascending indices of the tiles to predict; None for all.
         batch_size: tiles predicted at once.
@@ -88,19 +99,20 @@ def predict_chrom(
         Where a run of adjacent tiles of one batch starts, in bp, and its signal, (T, bins) float32 in raw units. The
         last tile ends with the chromosome's last bin.
     """
-    config = model.config
+    first = as_models(model)[0]
+    config = first.config
     num_bins = -(-len(codes) // config.bin_size)
     tile_bins = config.target_length // config.bin_size
     if tiles is None:
         tiles = np.arange(-(-num_bins // tile_bins))
-    batches = [tiles[first : first + batch_size] for first in range(0, len(tiles), batch_size)]
+    batches = [tiles[i : i + batch_size] for i in range(0, len(tiles), batch_size)]
     context = (config.input_length - config.target_length) // 2
     windows = (cut_windows(codes, batch * config.target_length - context, config.input_length) for batch in batches)
-    if torch.device(device or model.device).type == "cuda":
+    if torch.device(device or first.device).type == "cuda":
         windows = ahead(windows)
     predicted = predict_batches(model, windows, device=device, average_rc=average_rc)
     for batch, predictions in zip(batches, predicted, strict=True):
-        signal = model.to_signal(torch.from_numpy(predictions)).numpy()  # (B, T, tile_bins)
+        signal = first.to_signal(torch.from_numpy(predictions)).numpy()  # (B, T, tile_bins)
         for run in np.split(np.arange(len(batch)), np.flatnonzero(np.diff(batch) > 1) + 1):
             stitched = signal[run].transpose(1, 0, 2).reshape(signal.shape[1], -1)
             yield int(batch[run[0]]) * config.target_length, stitched[:, : num_bins - int(batch[run[0]]) * tile_bins]
@@ -169,7 +181,7 @@ def whole_chroms(chrom_sizes: Mapping[str, int], chroms: Iterable[str]) -> pd.Da
 
 
 def predict_to_bigwig(
-    model: AtacForTrackPrediction,
+    model: Models,
     source: GenomeStore | Fasta,
     path: str | Path,
     *,
@@ -178,16 +190,18 @@ def predict_to_bigwig(
     average_rc: bool = False,
     overwrite: bool = False,
     progress: Progress | None = None,
+    ranks: Ranks = ALONE,
 ) -> PredictedTracks:
     """Predict a genome, or regions of it, into one bigWig a track, in raw units.
 
-    Memory holds one chromosome's sequence and one batch. Predictions wait in a temporary file beside the output (4
-    bytes a bin and track) until all are there, since a bigWig wants its chromosomes sorted by name and a FASTA may
-    hold them in any order. A region is predicted on the same tiles as the whole chromosome and cut to the bins it
-    touches. Tiles without a single A, C, G or T are left out, as gaps.
+    Memory holds one chromosome's sequence and about a thousand tiles. Predictions wait in a hidden folder beside the
+    output (4 bytes a bin and track) until all are there, since a bigWig wants its chromosomes sorted by name and a
+    FASTA may hold them in any order; a run that was interrupted goes on with what is there. A region is predicted on
+    the same tiles as the whole chromosome and cut to the bins it touches. Tiles without a single A, C, G or T are left
+    out, as gaps.
 
     Args:
-        model: in evaluation mode, on the device to run on.
+        model: as in `predict_batches`, on the device to run on.
         source: where the sequence comes from.
         path: the file to make; see `track_paths` for several tracks.
         regions: columns chrom, start, end; None for the whole genome. They may overlap.
@@ -195,43 +209,74 @@ def predict_to_bigwig(
         average_rc: as in `predict_batches`.
         overwrite: replace existing files.
         progress: told how many tiles are done.
+        ranks: of several processes with one `path`, which this is; each predicts its stretches, the leader writes.
 
     Returns:
-        What was written.
+        What was written; of a process that does not lead, the same without numbers.
 
     Raises:
         FileExistsError: a file exists and `overwrite` is not given.
         ValueError: a region on no chromosome or off its end, or nothing to predict.
     """
-    paths = track_paths(path, model.config.track_names or ())
+    models = as_models(model)
+    config = models[0].config
+    paths = track_paths(path, config.track_names or ())
     for file in paths:
         check_output(file, overwrite)
-    sizes, bin_size, tile = source.chrom_sizes, model.config.bin_size, model.config.target_length
+    sizes, bin_size, tile = source.chrom_sizes, config.bin_size, config.target_length
     wanted = regions_by_chrom(regions, sizes)
     tiles = {chrom: np.flatnonzero(_touched(rows, step=tile, size=sizes[chrom])) for chrom, rows in wanted.items()}
     done, total = 0, sum(map(len, tiles.values()))
     if progress:
         progress(0, total)
     paths[0].parent.mkdir(parents=True, exist_ok=True)
-    with Spool(paths[0], num_tracks=len(paths)) as spool:
+    rank_of = {chrom: i for i, chrom in enumerate(sizes)}
+    parts: dict[str, list[Path]] = {}
+    depends = {
+        "models": [model_fingerprint(each) for each in models],
+        "device": models[0].device.type,
+        "bf16": torch.is_autocast_enabled(models[0].device.type),
+        "source": source_fingerprint(source),
+        "regions": None if regions is None else hashlib.sha256(regions.to_csv(index=False).encode()).hexdigest(),
+        "average_rc": average_rc,
+    }
+    with unfinished_parts(paths[0], depends, overwrite=overwrite, leader=ranks.leads) as folder:
+        ranks.wait()
+        index = 0
         for chrom, codes in chromosomes(source, wanted):
             called = np.array([i for i in tiles[chrom] if (codes[i * tile : (i + 1) * tile] != N_CODE).any()], np.int64)
             done += len(tiles[chrom]) - len(called)
             asked = _touched(wanted[chrom], step=bin_size, size=len(codes))
-            for start, signal in predict_chrom(
-                model, codes, tiles=called, batch_size=batch_size, average_rc=average_rc
-            ):
-                first, num_bins = start // bin_size, signal.shape[1]
-                spool.add(chrom, start, np.where(asked[first : first + num_bins], signal, np.float32(np.nan)))
-                done += -(-num_bins * bin_size // tile)
-                if progress:
-                    progress(done, total)
-        if not spool.num_values:
+            for first in range(0, len(called), _BLOCK):
+                block = called[first : first + _BLOCK]
+                part = folder / f"{PART}{rank_of[chrom]:06d}-{first // _BLOCK:06d}.npz"
+                parts.setdefault(chrom, []).append(part)
+                index += 1
+                if not ranks.owns(index - 1) or part.exists():
+                    done += len(block)
+                    continue
+                runs = []
+                for start, signal in predict_chrom(
+                    models, codes, tiles=block, batch_size=batch_size, average_rc=average_rc
+                ):
+                    inside = asked[start // bin_size : start // bin_size + signal.shape[1]]
+                    runs.append((start, np.where(inside, signal, np.float32(np.nan))))
+                    done += -(-signal.shape[1] * bin_size // tile)
+                    if progress:
+                        progress(done, total)
+                write_track_part(part, runs)
+        if progress:
+            progress(total, total)
+        ranks.wait()
+        if not ranks.leads:
+            return PredictedTracks(paths, (), 0)
+        counts = count_values(parts)
+        if not counts:
             raise ValueError("there is nothing to predict: the sequence asked for has no base but N")
         header = {chrom: sizes[chrom] for chrom in sorted(sizes)}
         for track, file in enumerate(paths):
-            write_bigwig(file, header, spool.chunks(track), bin_size=bin_size, overwrite=overwrite)
-        return PredictedTracks(paths, tuple(spool.chroms), spool.num_values)
+            write_bigwig(file, header, read_track_parts(parts, track), bin_size=bin_size, overwrite=overwrite)
+    return PredictedTracks(paths, tuple(counts), sum(counts.values()))
 
 
 def regions_by_chrom(regions: pd.DataFrame | None, chrom_sizes: Mapping[str, int]) -> dict[str, pd.DataFrame]:
@@ -277,7 +322,7 @@ def chromosomes(source: GenomeStore | Fasta, wanted: Iterable[str]) -> Iterator[
         yield from ((chrom, source.codes(chrom)) for chrom in wanted)
 
 
-def _predict(model: AtacForTrackPrediction, codes: np.ndarray) -> np.ndarray:
-    """Return predictions of the target bins, (B, T, bins) float32 in the scale of training."""
+def _predict(model: AtacForTrackPrediction, codes: np.ndarray, target_only: bool) -> np.ndarray:
+    """Return predictions, (B, T, bins) float32 in the scale of training."""
     inputs = torch.from_numpy(np.ascontiguousarray(codes))
-    return model.predict(inputs, target_only=True).cpu().numpy()
+    return model.predict(inputs, target_only=target_only).cpu().numpy()

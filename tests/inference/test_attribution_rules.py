@@ -85,7 +85,8 @@ def test_what_is_returned(tangermeme):
 
 def test_what_the_rules_miss_is_said(tangermeme, monkeypatch):
     monkeypatch.setattr(
-        "chromhub.inference.attribution_rules.attributable_model", lambda model, bins: (summed_model(model, bins), {})
+        "chromhub.inference.attribution_rules.attributable_model",
+        lambda model, bins, weights: (summed_model(model, bins), {}),
     )
     for name in ("convnext-dcnn-tiny", "convnext-transformer-tiny", "conv-xlstm-tiny", "lstm-tiny"):
         with pytest.warns(RuntimeWarning, match=r"of 2 sequences miss the difference of outputs by up to \d"):
@@ -101,7 +102,7 @@ def test_the_model_is_left_as_it_was(tangermeme):
 
 
 def test_without_tangermeme(monkeypatch):
-    monkeypatch.setitem(sys.modules, "tangermeme", None)
+    monkeypatch.setitem(sys.modules, "tangermeme.deep_lift_shap", None)
     with pytest.raises(ModuleNotFoundError, match=r'pip install "chromhub\[interpret\]"'):
         deep_lift_shap(random_model("dcnn-tiny"), windows())
 

@@ -7,6 +7,10 @@ import torch
 from chromhub.datasets_scripts.dataset import WindowDataset, evaluation_windows
 from chromhub.datasets_scripts.folds import Split
 from chromhub.inference.evaluate import check_fit, evaluate, flatten_metrics, predicted_and_true, rebin
+from chromhub.inference.joint_levels import levels
+from chromhub.inference.peak_calls import CallRule, PeakCaller, agreement
+from chromhub.inference.peak_shape import cosine_similarity
+from chromhub.inference.rank_tests import spearman
 from chromhub.modeling import AtacConfig, AtacForTrackPrediction
 
 from .toy_genome import SPLIT, toy_store
@@ -29,12 +33,24 @@ def by_numpy(model, store, kind, chroms, *, factor, summary, log):
         batch["labels"][..., 128:384].astype(float).ravel(),
     )
     predicted, true = (summary(values.reshape(-1, factor), axis=1) for values in (predicted, true))
+    levels_of = [levels(side) for side in (predicted, true)]
     if log:
         predicted, true = np.log1p(predicted), np.log1p(true)
-    return {
+    expected = {
         "n": len(true),
         "pearson": pytest.approx(np.corrcoef(predicted, true)[0, 1], abs=1e-6),
         "mse": pytest.approx(np.mean((predicted - true) ** 2), rel=1e-5),
+        "spearman": pytest.approx(spearman(*levels_of), abs=5e-3),
+    }
+    if log:
+        return expected
+    deviance, null = (
+        2 * np.mean(true * np.log(np.where(true > 0, true, 1) / mean) - true + mean)
+        for mean in (predicted, true.mean())
+    )
+    return expected | {
+        "poisson_deviance": pytest.approx(deviance, rel=1e-4),
+        "deviance_explained": pytest.approx(1 - deviance / null, abs=1e-4),
     }
 
 
@@ -103,6 +119,60 @@ def test_a_part_without_a_peak_has_a_report_but_no_result(tiny_model, store):
     assert list(metrics["results"]["atac"]) == ["genome_wide"]
 
 
+def test_peaks_are_called_on_both_sides(tiny_model, store):
+    rule = CallRule(0.5)
+    found = evaluate(tiny_model, store, peak_cutoff=0.5, batch_size=3)["peak_calls"]["atac"]
+    assert found["rule"] == {"cutoff": 0.5, "min_length": 200, "max_gap": 30, "min_overlap": 0.5}
+    windows, _ = evaluation_windows(store, "test", input_length=2048, target_length=1024)
+    expected = {}
+    for chrom, rows in windows.groupby("chrom", sort=False):
+        sides = [
+            np.concatenate(side) for side in list(zip(*predicted_and_true(tiny_model, store, rows), strict=True))[1:]
+        ]
+        called = []
+        for side in sides:
+            caller = PeakCaller(rule, bin_size=4)
+            for start, row in zip(rows["start"] + 512, side[:, 0], strict=True):
+                caller.add(start, row)
+            called.append(caller.finish())
+        expected[chrom] = agreement(*called).summary()
+    assert found["chroms"] == expected
+    assert found["pooled"]["true"] == sum(row["true"] for row in expected.values()) > 0
+
+
+def test_the_truth_has_f1_1_and_cosine_1(tiny_model, store, monkeypatch):
+    plain = predicted_and_true
+    monkeypatch.setattr(
+        "chromhub.inference.evaluate.predicted_and_true",
+        lambda *args, **options: ((chrom, true.copy(), true) for chrom, _, true in plain(*args, **options)),
+    )
+    metrics = evaluate(tiny_model, store, peak_cutoff=0.5)
+    assert metrics["peak_calls"]["atac"]["pooled"]["f1"] == 1
+    assert metrics["shape"]["atac"]["pooled"]["cosine"] == pytest.approx(1)
+    assert metrics["shape"]["atac"]["pooled"]["predicted"] == metrics["shape"]["atac"]["pooled"]["true"]
+    numbers = metrics["results"]["atac"]["genome_wide"]["pooled"]["4"]["raw"]
+    assert numbers["spearman"] == pytest.approx(1)
+    assert numbers["poisson_deviance"] == pytest.approx(0, abs=1e-6)
+    assert all(row["predicted"] == row["true"] for row in metrics["calibration"]["atac"]["bins"])
+    # the default cutoff: a fiftieth of the true bins lies above
+    cutoff = evaluate(tiny_model, store)["peak_calls"]["atac"]["rule"]["cutoff"]
+    windows, _ = evaluation_windows(store, "test", input_length=2048, target_length=1024)
+    true = np.concatenate([true.ravel() for _, _, true in plain(tiny_model, store, windows)])
+    assert np.mean(true > cutoff) == pytest.approx(0.02, abs=0.001)
+
+
+def test_shape_of_peaks(tiny_model, store):
+    found = evaluate(tiny_model, store)["shape"]["atac"]
+    windows, _ = evaluation_windows(store, "test", input_length=2048, target_length=1024, kind="peaks")
+    ((_, predicted, true),) = predicted_and_true(tiny_model, store, windows)
+    assert found["pooled"] == found["chroms"]["chrA"]
+    assert found["pooled"]["peaks"] == 2
+    assert found["pooled"]["cosine"] == pytest.approx(cosine_similarity(predicted[:, 0], true[:, 0]).mean(), rel=1e-5)
+    profile = true[:, 0].mean(axis=0)
+    expected = (profile - profile.min()) / (profile.max() - profile.min())
+    assert found["pooled"]["true"] == pytest.approx(expected, abs=1e-5)
+
+
 def test_tracks_keep_their_order(tmp_path):
     store = toy_store(tmp_path, tracks=("one", "two"), summary="mean")
     config = AtacConfig.from_preset("dcnn-tiny", num_tracks=2, track_names=["one", "two"], target_summary="mean")
@@ -150,7 +220,9 @@ def test_a_constant_prediction_is_null(tiny_model, store):
 def test_flatten_metrics(tiny_model, store):
     metrics = evaluate(tiny_model, store)
     table = flatten_metrics(metrics)
-    assert list(table.columns) == ["track", "set", "chrom", "bin_size", "scale", "n", "pearson", "mse"]
+    columns = ["track", "set", "chrom", "bin_size", "scale", "n", "pearson", "mse", "spearman", "poisson_deviance"]
+    assert list(table.columns) == columns
+    assert table["poisson_deviance"].notna().tolist() == (table["scale"] == "raw").tolist()
     # genome-wide: pooled and 2 chromosomes, peaks: pooled and 1; each 3 bin sizes and 2 scales. Then peak signal, one
     # width for pooled and 1 chromosome.
     assert len(table) == (3 + 2) * 3 * 2 + 2 * 2

@@ -42,7 +42,8 @@ def test_the_files_of_an_evaluation(run, store):
     (run / "history.json").write_text(json.dumps([{"step": 1, "epoch": 1.0, "loss": 0.5, "eval_pearson": 0.1}]))
     metrics = evaluate_run(run, store, device="cpu")
     folder = run / "evaluation"
-    names = {"metrics.json", "metrics.tsv", "scatter.png", "tracks.png", "training_curve.png"}
+    pictures = ("scatter", "tracks", "training_curve", "chromosomes", "calibration", "profiles")
+    names = {"metrics.json", "metrics.tsv", "report.html", *(f"{name}.png" for name in pictures)}
     assert {path.name for path in folder.iterdir()} == names
     assert json.loads((folder / "metrics.json").read_text()) == metrics
     assert (run / "metrics.json").read_bytes() == (folder / "metrics.json").read_bytes()
@@ -50,6 +51,24 @@ def test_the_files_of_an_evaluation(run, store):
     assert len(pd.read_csv(folder / "metrics.tsv", sep="\t")) == 34
     assert (metrics["model"], metrics["mode"], metrics["seed"]) == (str(run), "scratch", 11)
     assert metrics["leak"] == {"checked": True, "allowed": False, "overlaps": []}
+
+
+def test_the_report_holds_everything(run, store):
+    metrics = evaluate_run(run, store, device="cpu", peak_cutoff=1.0)
+    html = (run / "evaluation" / "report.html").read_text()
+    pooled = metrics["results"]["atac"]["genome_wide"]["pooled"]["4"]["log1p"]
+    for text in (
+        f"is {metrics['results']['atac']['peaks']['pooled']['4']['log1p']['pearson']:.3f} peaks",
+        f"{pooled['spearman']:.3f}",
+        "chrC",
+        "neither trained nor selected on these intervals",
+        "trained_on",  # the record of the run
+        f"{metrics['peak_calls']['atac']['pooled']['true']:,}",
+    ):
+        assert text in html
+    assert html.count("data:image/png;base64,") == 5
+    assert "http://" not in html
+    assert "https://" not in html
 
 
 def test_only_the_test_part_reaches_the_card(run, store, tmp_path):

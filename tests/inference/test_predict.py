@@ -3,7 +3,8 @@ import pandas as pd
 import pytest
 import torch
 from chromhub.datasets_scripts.bigwig import BigWig
-from chromhub.datasets_scripts.fasta import Fasta
+from chromhub.datasets_scripts.fasta import Fasta, decode
+from chromhub.inference import predict as predict_module
 from chromhub.inference.predict import (
     cut_windows,
     predict_batches,
@@ -12,6 +13,7 @@ from chromhub.inference.predict import (
     track_paths,
     whole_chroms,
 )
+from chromhub.inference.ranks import Ranks
 from chromhub.modeling import AtacConfig, AtacForTrackPrediction
 
 from .toy_genome import SIZES, toy_codes, toy_fasta, toy_store
@@ -219,3 +221,73 @@ def test_an_interruption_leaves_nothing(tiny_model, store, tmp_path):
     with pytest.raises(KeyboardInterrupt):
         predict_to_bigwig(tiny_model, store, tmp_path / "out.bw", batch_size=2, progress=interrupt)
     assert list(tmp_path.iterdir()) == []
+
+
+def test_reverse_complemented_input_reverses_the_track(tiny_model, tmp_path):
+    # 8 tiles of 1,024 bp: the grid of tiles is its own mirror image.
+    codes = CODES["chrB"][:8192]
+    reverse = np.array([3, 2, 1, 0, 4], np.uint8)[codes[::-1]]
+    ((_, forward),), ((_, backward),) = (
+        list(predict_chrom(tiny_model, strand.copy(), average_rc=True)) for strand in (codes, reverse)
+    )
+    np.testing.assert_allclose(backward[:, ::-1], forward, rtol=1e-5, atol=1e-6)
+
+
+def test_several_models_are_averaged_in_the_scale_of_training(tiny_model):
+    torch.manual_seed(3)
+    other = AtacForTrackPrediction(AtacConfig.from_preset("dcnn-tiny")).eval()
+    codes = CODES["chrB"][None, :2048]
+    (one,), (two,) = predict_batches(tiny_model, [codes]), predict_batches(other, [codes])
+    (both,) = predict_batches([tiny_model, other], [codes])
+    np.testing.assert_allclose(both, (one + two) / 2, rtol=1e-6)
+    assert not np.allclose(one, two, atol=1e-3)
+    half = AtacForTrackPrediction(AtacConfig.from_preset("dcnn-tiny", target_length=512)).eval()
+    with pytest.raises(ValueError, match="must agree in `target_length`, got 1024 and 512"):
+        next(predict_batches([tiny_model, half], [codes]))
+
+
+def test_sequences_of_any_length(tiny_model, tmp_path):
+    sequences = {"s1": CODES["chrB"][:10], "s2": CODES["chrB"][:1500]}
+    (tmp_path / "s.fa").write_text("".join(f">{n}\n{decode(codes)}\n" for n, codes in sequences.items()))
+    written = predict_to_bigwig(tiny_model, Fasta(tmp_path / "s.fa"), tmp_path / "s.bw")
+    assert written.num_bins == 3 + 375
+    values = BigWig(written.paths[0]).binned("s1", size=8, bin_size=4, summary="mean")
+    np.testing.assert_allclose(values, single_windows(tiny_model, sequences["s1"])[0, :2], rtol=1e-5)
+
+
+def test_an_interrupted_run_goes_on(tiny_model, store, tmp_path, monkeypatch):
+    monkeypatch.setattr(predict_module, "_BLOCK", 3)
+    whole = predict_to_bigwig(tiny_model, store, tmp_path / "whole.bw").paths[0].read_bytes()
+    calls, plain = [], predict_module.predict_chrom
+
+    def counted(models, codes, *, tiles, **options):
+        calls.append(len(tiles))
+        if len(calls) == 5:
+            raise KeyboardInterrupt
+        return plain(models, codes, tiles=tiles, **options)
+
+    monkeypatch.setattr(predict_module, "predict_chrom", counted)
+    with pytest.raises(KeyboardInterrupt):
+        predict_to_bigwig(tiny_model, store, tmp_path / "b.bw")
+    assert not (tmp_path / "b.bw").exists()
+    assert predict_to_bigwig(tiny_model, store, tmp_path / "b.bw").paths[0].read_bytes() == whole
+    # 16 + 8 + 5 tiles with bases in blocks of 3: 6 + 3 + 2, of which 4 were whole when the fifth was interrupted.
+    assert len(calls) == 5 + (6 + 3 + 2 - 4)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["b.bw", "whole.bw"]
+
+
+def test_processes_share_the_genome(tiny_model, store, tmp_path, monkeypatch):
+    monkeypatch.setattr(predict_module, "_BLOCK", 3)
+    alone = predict_to_bigwig(tiny_model, store, tmp_path / "alone.bw").paths[0]
+    waited: list = []
+
+    def others():
+        """Stand for the second process, which works while the leader waits for it before writing."""
+        waited.append(len(list((tmp_path / ".b.bw.partial").glob("part-*"))))
+        if len(waited) == 2:
+            found = predict_to_bigwig(tiny_model, store, tmp_path / "b.bw", ranks=Ranks(1, 2))
+            assert found.num_bins == 0
+
+    joined = predict_to_bigwig(tiny_model, store, tmp_path / "b.bw", ranks=Ranks(0, 2, others))
+    assert waited == [0, 6]  # of 11 blocks the leader has every other one
+    assert joined.paths[0].read_bytes() == alone.read_bytes()

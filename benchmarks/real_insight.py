@@ -1,0 +1,195 @@
+"""What trained models have learned, on real data: motifs, marginal effects, and variants. All samples are small.
+
+    pip install "chromhub[interpret]" modisco-lite
+    python benchmarks/real_insight.py motifs NAME --run RUN --store STORE --meme FILE [--regions 150] [--motif REB1]
+    python benchmarks/real_insight.py variants NAME --run RUN --data ../shared/data
+
+`motifs` attributes the regions with the most measured signal (peaks of the store; where it has none, tiles of 512 bp;
+the strongest 1 % left out as artefacts), finds motifs with tfmodisco-lite, names them after the MEME file, and inserts
+the motifs named and Tn5's into shuffled backgrounds, which `marginal` does alone. Regions of all parts are taken:
+nothing here is an evaluation.
+
+`variants` scores the dsQTL SNPs of chr22 (Lee et al. 2015) whose window has no N, and the GP1BA saturation mutagenesis
+(Kircher et al. 2019), with a classifier: the change of its logit, mean of both strands. AUPRC is beside that of the
+published gkm-SVM score on the same SNPs, Spearman beside none. Each has the 95 % bootstrap interval over variants.
+"""
+
+import argparse
+import json
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from chromhub.datasets_scripts.fasta import N_CODE, Fasta
+from chromhub.datasets_scripts.store import GenomeStore
+from chromhub.datasets_scripts.windows import peak_windows
+from chromhub.inference.attribute import AttributionSettings
+from chromhub.inference.attribution_folder import attribute_to_folder
+from chromhub.inference.class_predictions import class_logits
+from chromhub.inference.cpu import prepare_cpu
+from chromhub.inference.load import load_classifier, load_model
+from chromhub.inference.marginal_folder import chosen_motifs, write_effects
+from chromhub.inference.marginalize import TN5, backgrounds, marginalize, tn5_verdict
+from chromhub.inference.meme import read_motifs
+from chromhub.inference.motif_folder import motifs_to_folder
+from chromhub.inference.predict import cut_windows
+from chromhub.inference.rank_tests import spearman
+from chromhub.inference.ranking import average_precision
+
+RESULTS = Path(__file__).parent / "results" / "insight.json"
+_TILE = 512
+_BOOTSTRAPS = 1000
+
+
+def strongest(store: GenomeStore, count: int) -> pd.DataFrame:
+    """Return the middles of the regions with the most signal of the first track, in the order of the genome."""
+    tables = []
+    for chrom, size in store.chrom_sizes.items():
+        if store.peaks.empty:
+            middles = np.arange(_TILE // 2, size - _TILE // 2, _TILE)
+        else:
+            rows = peak_windows(store.peaks[store.peaks["chrom"] == chrom], length=2)
+            middles = rows["start"].to_numpy() + 1
+        middles = middles[(middles > 2048) & (middles < size - 2048)]
+        starts = (middles - _TILE // 2) // store.bin_size * store.bin_size
+        flat = store.flat_starts(pd.DataFrame({"chrom": chrom, "start": starts}))
+        signal = [store.gather(part, _TILE)[1][:, 0].sum(-1) for part in np.array_split(flat, 1 + len(flat) // 4096)]
+        tables.append(pd.DataFrame({"chrom": chrom, "middle": middles, "signal": np.concatenate(signal)}))
+    table = pd.concat(tables, ignore_index=True).sort_values("signal", ascending=False, kind="stable")
+    return table.iloc[len(table) // 100 :][:count].sort_index()[["chrom", "middle"]].reset_index(drop=True)
+
+
+def motifs(arguments: argparse.Namespace) -> dict[str, Any]:
+    """Attribute, find motifs, insert them."""
+    store, model = GenomeStore.open(arguments.store), load_model(arguments.run)
+    folder = arguments.work or Path(tempfile.mkdtemp(prefix="insight-"))
+    settings = AttributionSettings("deep-lift", shuffles=arguments.shuffles, width=600)
+    if not (folder / "attributions").exists():
+        attribute_to_folder(
+            model,
+            store,
+            folder / "attributions",
+            regions=strongest(store, arguments.regions),
+            settings=settings,
+            progress=lambda done, total: print(f"{done} of {total} regions", flush=True) if done % 160 == 0 else None,
+        )
+    about = json.loads((folder / "attributions" / "attribute.json").read_text())
+    found = motifs_to_folder(folder / "attributions", folder / "motifs", database=arguments.meme, overwrite=True)
+    return {
+        "run": Path(arguments.run).name,
+        "store": store.path.resolve().name,
+        "regions": about["regions"],
+        "shuffles": about["shuffles"],
+        "largest_additivity_error": about["largest_additivity_error"],
+        "seqlets": found["seqlets"],
+        "database": found["database"],
+        "motifs": [
+            {**{key: motif[key] for key in ("name", "consensus", "seqlets", "share")}, "match": motif["matches"][0]}
+            for motif in found["motifs"]
+        ],
+        **marginal(arguments, folder),
+    }
+
+
+def marginal(arguments: argparse.Namespace, folder: Path | None = None) -> dict[str, Any]:
+    """Insert the motifs named, and Tn5's, into shuffled backgrounds."""
+    store, model = GenomeStore.open(arguments.store), load_model(arguments.run)
+    folder = folder or arguments.work or Path(tempfile.mkdtemp(prefix="insight-"))
+    wanted = {**chosen_motifs(arguments.motif, read_motifs(arguments.meme)), **TN5}
+    windows = backgrounds(store, length=model.config.input_length, count=arguments.backgrounds)
+    effects = marginalize(model, wanted, windows)
+    verdict = tn5_verdict([effect for effect in effects if effect.name in TN5])
+    options = {"bin_size": model.config.bin_size, "overwrite": True}
+    found = write_effects(effects, {"tn5": verdict}, folder / "marginal", **options)
+    return {"backgrounds": len(windows), "marginal": found["motifs"], "tn5": verdict}
+
+
+def logit_changes(run: str, genome: Fasta, table: pd.DataFrame, alleles: tuple[str, str]) -> np.ndarray:
+    """Return the change of a classifier's first logit from one allele to the other, NaN where a window has an N."""
+    model = load_classifier(run)
+    length = int(model.config.input_length)
+    ((chrom, codes),) = [pair for pair in genome.read_codes() if pair[0] == table["chrom"].iloc[0]]
+    assert chrom
+    windows = cut_windows(codes, table["pos"].to_numpy() - 1 - length // 2, length)
+    known = (windows != N_CODE).all(1)
+    sides = []
+    for column in alleles:
+        changed = windows[known].copy()
+        changed[:, length // 2] = ["ACGT".index(base) for base in table[column][known]]
+        batches = (changed[i : i + 64] for i in range(0, len(changed), 64))
+        sides.append(np.concatenate(list(class_logits(model, batches, average_rc=True)))[:, 0])
+    result = np.full(len(table), np.nan)
+    result[known] = sides[1] - sides[0]
+    return result
+
+
+def interval(measure: Any, *columns: np.ndarray) -> dict[str, float]:
+    """Return a measure with its 95 % bootstrap percentile interval over rows."""
+    rng = np.random.default_rng(0)
+    draws = rng.integers(0, len(columns[0]), (_BOOTSTRAPS, len(columns[0])))
+    values = [measure(*(column[rows] for column in columns)) for rows in draws]
+    low, high = np.nanquantile(values, [0.025, 0.975])
+    return {"value": float(measure(*columns)), "low": float(low), "high": float(high)}
+
+
+def variants(arguments: argparse.Namespace) -> dict[str, Any]:
+    """Score both sets with a classifier."""
+    data = arguments.data
+    genome = Fasta(data / "human_hg19" / "hg19_chr22_partial.fa.gz")
+    dsqtl = pd.read_csv(data / "variants" / "dsqtl_lee2015_chr22.hg19.tsv", sep="\t")
+    change = logit_changes(arguments.run, genome, dsqtl, ("allele1", "allele2"))
+    known = ~np.isnan(change)
+    labels, theirs = (dsqtl["label"] > 0).to_numpy()[known], dsqtl["gkm_svm"].to_numpy()[known]
+    mpra = pd.read_csv(data / "variants" / "mpra_kircher2019_GP1BA_chr22.hg19.tsv", sep="\t")
+    mpra = mpra[mpra["ref"].isin(list("ACGT")) & mpra["alt"].isin(list("ACGT"))].reset_index(drop=True)
+    effect = logit_changes(arguments.run, genome, mpra, ("ref", "alt"))
+    there = ~np.isnan(effect)
+    return {
+        "run": Path(arguments.run).name,
+        "dsqtl": {
+            "snps": int(known.sum()),
+            "dsqtls": int(labels.sum()),
+            "share": float(labels.mean()),
+            "auprc": interval(average_precision, np.abs(change[known]), labels),
+            "auprc_gkm_svm": interval(average_precision, np.abs(theirs), labels),
+        },
+        "gp1ba": {
+            "variants": int(there.sum()),
+            "spearman": interval(spearman, effect[there], mpra["log2_effect"].to_numpy()[there]),
+        },
+    }
+
+
+def main() -> None:
+    """Measure and write the results under NAME."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("what", choices=["motifs", "marginal", "variants"])
+    parser.add_argument("name")
+    parser.add_argument("--run", required=True)
+    parser.add_argument("--store", type=Path)
+    parser.add_argument("--meme", type=Path)
+    parser.add_argument("--data", type=Path)
+    parser.add_argument(
+        "--work",
+        type=Path,
+        help="folder that keeps attributions, motifs and pictures; attributions in it are taken as they are",
+    )
+    parser.add_argument("--regions", type=int, default=150)
+    parser.add_argument("--shuffles", type=int, default=4)
+    parser.add_argument("--backgrounds", type=int, default=60)
+    parser.add_argument("--motif", action="append", default=[])
+    arguments = parser.parse_args()
+    prepare_cpu(1)
+    found = {"motifs": motifs, "marginal": marginal, "variants": variants}[arguments.what](arguments)
+    results = json.loads(RESULTS.read_text()) if RESULTS.exists() else {}
+    results.setdefault(arguments.what, {})[arguments.name] = found
+    partial = RESULTS.with_suffix(".partial")
+    partial.write_text(json.dumps(results, indent=1) + "\n")
+    partial.replace(RESULTS)
+    print(json.dumps(found, indent=1))
+
+
+if __name__ == "__main__":
+    main()

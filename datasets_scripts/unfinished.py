@@ -1,0 +1,62 @@
+"""Parts of a file that takes long to make, kept until it is whole, so that a killed run goes on where it was."""
+
+import json
+import shutil
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from .atomic import _locked, check_output, finished_file, partial_of
+
+_SETTINGS = "settings.json"
+PART = "part-"  # how the names of parts start
+
+
+@contextmanager
+def unfinished_parts(
+    path: str | Path, settings: Mapping[str, Any], *, overwrite: bool = False, leader: bool = True
+) -> Iterator[Path]:
+    """Yield a folder `.NAME.partial` for the parts of a file, with those that an earlier run of the same settings left.
+
+    When the block ends well the folder is deleted; after an error or Ctrl-C it is kept if there is a part in it. Parts
+    of other settings are deleted first. Write a part with `finished_file`, so that each is whole.
+
+    Args:
+        path: the file to be made, by the caller, inside the block.
+        settings: all that the parts depend on, as plain values for JSON.
+        overwrite: an existing file may be replaced.
+        leader: of several processes that make one file, the one that prepares and deletes the folder; the others must
+            wait until it has.
+
+    Raises:
+        FileExistsError: `path` exists and `overwrite` is not given, or another run is making it.
+    """
+    folder = partial_of(check_output(path, overwrite))
+    if not leader:
+        yield folder
+        return
+    wanted = json.loads(json.dumps(settings))
+    folder.mkdir(parents=True, exist_ok=True)
+    with _locked(folder, Path(path)):
+        if _settings_in(folder) != wanted:
+            for left in folder.iterdir():
+                if left.name != ".lock":
+                    shutil.rmtree(left) if left.is_dir() else left.unlink()
+            with finished_file(folder / _SETTINGS) as partial:
+                partial.write_text(json.dumps(wanted, indent=1))
+        try:
+            yield folder
+        except BaseException:
+            if not any(folder.glob(f"{PART}*")):
+                shutil.rmtree(folder, ignore_errors=True)
+            raise
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def _settings_in(folder: Path) -> Any:
+    """Return the settings of the parts in a folder; None where there are none."""
+    try:
+        return json.loads((folder / _SETTINGS).read_text())
+    except (OSError, ValueError):
+        return None

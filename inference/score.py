@@ -1,0 +1,198 @@
+"""Score variants: from a file of any length to a row a variant, in chunks that survive an interruption."""
+
+import hashlib
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import asdict, dataclass
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import torch
+
+from ..datasets_scripts.atomic import check_output, finished_file
+from ..datasets_scripts.chrom_names import match_chroms
+from ..datasets_scripts.fasta import Fasta
+from ..datasets_scripts.store import GenomeStore
+from ..datasets_scripts.unfinished import PART, unfinished_parts
+from ..datasets_scripts.variants import Variant, is_vcf, variants_of
+from ..modeling import AtacForTrackPrediction
+from .averaging import Models, as_models
+from .fingerprints import file_fingerprint, model_fingerprint, source_fingerprint
+from .predict import Progress
+from .ranks import ALONE, Ranks
+from .variant_null import Sample
+from .variant_scorer import TESTED, ScoreSettings, VariantScorer, describe
+from .variant_tables import merge_tsv, merge_vcf, score_columns, write_part
+from .variants import OK, GenomeBases
+
+_CHUNK = 1024  # variants of a part
+
+
+@dataclass(frozen=True)
+class Scored:
+    """What `score_file` wrote.
+
+    Attributes:
+        path: the file.
+        columns: of scores.
+        counts: variants by status.
+    """
+
+    path: Path
+    columns: tuple[str, ...]
+    counts: dict[str, int]
+
+
+def score_file(
+    models: Models,
+    source: GenomeStore | Fasta,
+    given: list[str] | Path,
+    output: str | Path,
+    *,
+    settings: ScoreSettings,
+    peaks: pd.DataFrame | None = None,
+    overwrite: bool = False,
+    progress: Progress | None = None,
+    ranks: Ranks = ALONE,
+) -> Scored:
+    """Score every variant of a file, or those given as text; what cannot be scored is there with its status.
+
+    Memory holds a chunk of 1,024 variants. A run that was interrupted goes on behind its last whole chunk.
+
+    Args:
+        models: as for `VariantScorer`.
+        source: the genome.
+        given: a VCF or TSV, or texts such as "chr1:12345:A>G".
+        output: a .tsv, or, of a VCF, a .vcf; each with .gz where wanted.
+        settings: how.
+        peaks: columns chrom, summit; with them the active allele's quantile among peaks is given.
+        overwrite: replace an existing file.
+        progress: told how many variants are done.
+        ranks: of several processes with one `output`, which this is; each scores its chunks, the leader joins them.
+
+    Raises:
+        FileExistsError: `output` exists and `overwrite` is not given.
+        ValueError: no variant, a broken line, no chromosome in common, or an output that does not go with the input.
+    """
+    models, output = as_models(models), check_output(output, overwrite)
+    source_vcf = _check_output(given, output)
+    variants = variants_of(given)
+    sample = Sample(settings.num_null, np.random.default_rng([settings.seed, 0]))
+    total, chroms = _survey(variants, sample)
+    if not total:
+        raise ValueError(f"{given} holds no variant" if isinstance(given, Path) else "no variant was given")
+    genome = GenomeBases(source, chroms)
+    scorer = VariantScorer(models, genome, settings)
+    if progress:
+        progress(0, total)
+    output.parent.mkdir(parents=True, exist_ok=True)
+    depends = _depends_on(models, source, given, settings, peaks)
+    with unfinished_parts(output, depends, overwrite=overwrite, leader=ranks.leads) as folder:
+        ranks.wait()
+        _distributions(scorer, folder, sample.kept, _on_genome(peaks, source), ranks)
+        parts, done = [], 0
+        for index, chunk in enumerate(_chunks(variants())):
+            parts.append(folder / f"{PART}{index:07d}.tsv")
+            if ranks.owns(index) and not parts[-1].exists():
+                statuses = scorer.statuses(chunk)
+                scored = scorer.score([v for v, status in zip(chunk, statuses, strict=True) if status == OK])
+                write_part(parts[-1], list(zip(chunk, statuses, strict=True)), scored, scorer.names)
+            done += len(chunk)
+            if progress:
+                progress(done, total)
+        ranks.wait()
+        tracks = list(models[0].config.track_names or ())
+        columns = score_columns(scorer.names, tracks)
+        counts: Counter[str] = Counter()
+        if ranks.leads and source_vcf is not None:
+            meanings = dict(
+                zip(
+                    columns,
+                    (meaning for m in map(describe, scorer.names) for meaning in [m] * len(tracks)),
+                    strict=True,
+                )
+            )
+            counts = merge_vcf(parts, source_vcf, output, meanings, overwrite=overwrite)
+        elif ranks.leads:
+            counts = merge_tsv(parts, output, columns, overwrite=overwrite)
+    return Scored(output, tuple(columns), dict(counts))
+
+
+def _check_output(given: list[str] | Path, output: Path) -> Path | None:
+    """Return the VCF that is to be annotated; None where a TSV is to be written."""
+    name = output.name.removesuffix(".gz")
+    if name.endswith(".vcf"):
+        if not isinstance(given, Path) or not is_vcf(given):
+            raise ValueError(f"{output}: only a VCF can be annotated as a VCF; choose a name that ends in .tsv")
+        return given
+    if not name.endswith((".tsv", ".txt")):
+        raise ValueError(f"the name of the output must end in .tsv, .tsv.gz, .vcf or .vcf.gz, got {output.name!r}")
+    return None
+
+
+def _survey(variants: Callable[[], Iterator[Variant]], sample: Sample) -> tuple[int, list[str]]:
+    """Read all variants once: return how many there are and their chromosomes, and offer each to the sample."""
+    total, chroms = 0, dict[str, None]()
+    for variant in variants():
+        total += 1
+        chroms[variant.chrom] = None
+        if sample.size and variant.kind == "sequence":
+            sample.add(variant)
+    return total, list(chroms)
+
+
+def _depends_on(
+    models: Sequence[AtacForTrackPrediction],
+    source: GenomeStore | Fasta,
+    given: list[str] | Path,
+    settings: ScoreSettings,
+    peaks: pd.DataFrame | None,
+) -> dict[str, Any]:
+    """Return all that a chunk depends on; not the batch size."""
+    kept = {name: value for name, value in asdict(settings).items() if name != "batch_size"}
+    return {
+        **kept,
+        "models": [model_fingerprint(model) for model in models],
+        "device": models[0].device.type,
+        "bf16": torch.is_autocast_enabled(models[0].device.type),
+        "source": source_fingerprint(source),
+        "variants": file_fingerprint(given) if isinstance(given, Path) else given,
+        "peaks": None if peaks is None else hashlib.sha256(peaks.to_csv(index=False).encode()).hexdigest(),
+    }
+
+
+def _on_genome(peaks: pd.DataFrame | None, source: GenomeStore | Fasta) -> pd.DataFrame | None:
+    """Give peaks the genome's names of chromosomes."""
+    if peaks is None or peaks.empty:
+        return None
+    names = match_chroms(peaks["chrom"].unique(), source.chrom_sizes, what="peaks with the genome")
+    return peaks.assign(chrom=peaks["chrom"].map(lambda chrom: names.get(chrom, chrom)))
+
+
+def _distributions(
+    scorer: VariantScorer, folder: Path, sample: Sequence[Variant], peaks: pd.DataFrame | None, ranks: Ranks
+) -> None:
+    """Give the scorer its background and null distribution: made by the leader, kept with the parts."""
+    path = folder / f"{PART}distributions.npz"
+    if ranks.leads and not path.exists():
+        if peaks is not None:
+            scorer.find_background(peaks)
+        if scorer.settings.num_null:
+            scorer.find_null(sample)
+        arrays = {f"null_{name}": values for name, values in scorer.null.items()}
+        if scorer.background is not None:
+            arrays["background"] = scorer.background
+        with finished_file(path) as partial, partial.open("wb") as file:
+            np.savez(file, allow_pickle=False, **arrays)
+    ranks.wait()
+    with np.load(path) as arrays:
+        scorer.background = arrays.get("background")
+        scorer.null = {name: arrays[f"null_{name}"] for name in TESTED if f"null_{name}" in arrays}
+
+
+def _chunks(variants: Iterator[Variant]) -> Iterator[list[Variant]]:
+    while chunk := list(islice(variants, _CHUNK)):
+        yield chunk

@@ -1,0 +1,143 @@
+"""Scores of variants as text: parts of rows while they are made, in the end a TSV or the annotated VCF."""
+
+import gzip
+import io
+import re
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TextIO
+
+import numpy as np
+
+from ..datasets_scripts.atomic import finished_file
+from ..datasets_scripts.compressed import open_binary
+from ..datasets_scripts.variants import Variant
+from .variants import STATUSES
+
+_FIRST = ["chrom", "pos", "id", "ref", "alt", "status"]
+_PREFIX = "CHROMHUB"
+
+
+def score_columns(names: Iterable[str], track_names: Sequence[str]) -> list[str]:
+    """Return the columns of scores: NAME with one track, NAME.TRACK with several."""
+    return [name if len(track_names) == 1 else f"{name}.{track}" for name in names for track in track_names]
+
+
+def write_part(
+    path: Path, rows: Sequence[tuple[Variant, str]], scores: Mapping[str, np.ndarray], names: Sequence[str]
+) -> None:
+    """Write a part: the index of the record, then a row as in the final TSV.
+
+    Args:
+        path: the file to make.
+        rows: each variant and its status.
+        scores: (V, T) by name, V those of `rows` with the status "ok", in order.
+        names: of the scores, in the order of the columns.
+    """
+    numbers = np.concatenate([scores[name] for name in names], axis=1) if scores else np.empty((0, 0))
+    lines, scored = [], iter(numbers)
+    num_columns = numbers.shape[1]
+    for variant, status in rows:
+        values = [f"{value:.6g}" for value in next(scored)] if status == "ok" else None
+        cells = [variant.chrom, str(variant.start + 1), variant.name, variant.ref or "-", variant.alt or "-", status]
+        lines.append("\t".join([str(variant.record), *cells, *(values or [""] * num_columns)]))
+    with finished_file(path) as partial:
+        partial.write_text("".join(line + "\n" for line in lines))
+
+
+def merge_tsv(parts: Iterable[Path], output: Path, columns: Sequence[str], *, overwrite: bool) -> Counter[str]:
+    """Join parts to one TSV (gzip where its name ends so); return how many rows have each status."""
+    counts: Counter[str] = Counter()
+    with finished_file(output, overwrite) as partial, _text(partial, output.suffix == ".gz") as file:
+        file.write("\t".join([*_FIRST, *columns]) + "\n")
+        for cells in _rows(parts, len(columns)):
+            counts[cells[6]] += 1
+            file.write("\t".join(cells[1:]) + "\n")
+    return counts
+
+
+def merge_vcf(
+    parts: Iterable[Path], vcf: Path, output: Path, columns: Mapping[str, str], *, overwrite: bool
+) -> Counter[str]:
+    """Write a VCF again with the scores in INFO, one value an ALT allele (Number=A), `.` where there is none.
+
+    Args:
+        parts: of all its variants, in its order.
+        vcf: the file the variants came from.
+        output: the file to make; gzip where its name ends so.
+        columns: what each score is.
+        overwrite: replace an existing file.
+
+    Returns:
+        How many alleles have each status.
+    """
+    counts: Counter[str] = Counter()
+    rows = _grouped(_rows(parts, len(columns)))
+    keys = [f"{_PREFIX}_STATUS", *(f"{_PREFIX}_{re.sub(r'[^A-Za-z0-9_]', '_', name).upper()}" for name in columns)]
+    with (
+        open_binary(vcf) as lines,
+        finished_file(output, overwrite) as partial,
+        _text(partial, output.suffix == ".gz") as file,
+    ):
+        for raw in lines:
+            line = raw.decode("utf-8", "replace").rstrip("\r\n")
+            if line.startswith("##") or not line.strip():
+                file.write(line + "\n" if line else "")
+                continue
+            cells = line.split("\t")
+            if line.startswith("#CHROM"):
+                meanings = [f"one of {', '.join(STATUSES)}", *columns.values()]
+                for key, meaning in zip(keys, meanings, strict=True):
+                    kind = "String" if key == keys[0] else "Float"
+                    file.write(f'##INFO=<ID={key},Number=A,Type={kind},Description="chromhub: {meaning}">\n')
+                file.write(line + "\n")
+                continue
+            alleles = next(rows)
+            counts.update(allele[6] for allele in alleles)
+            values = zip(*(allele[6:] for allele in alleles), strict=True)
+            notes = ";".join(
+                f"{key}={','.join(value or '.' for value in per_allele)}"
+                for key, per_allele in zip(keys, values, strict=True)
+            )
+            cells += ["."] * (8 - len(cells))
+            cells[7] = notes if cells[7] in (".", "") else f"{cells[7]};{notes}"
+            file.write("\t".join(cells) + "\n")
+    return counts
+
+
+def _rows(parts: Iterable[Path], num_scores: int) -> Iterator[list[str]]:
+    """Yield the cells of each row of the parts."""
+    for part in parts:
+        with part.open() as file:
+            for line in file:
+                cells = line.rstrip("\n").split("\t")
+                yield cells + [""] * (7 + num_scores - len(cells))
+
+
+def _grouped(rows: Iterator[list[str]]) -> Iterator[list[list[str]]]:
+    """Yield the rows of each record together."""
+    group: list[list[str]] = []
+    for cells in rows:
+        if group and cells[0] != group[0][0]:
+            yield group
+            group = []
+        group.append(cells)
+    if group:
+        yield group
+
+
+@contextmanager
+def _text(path: Path, zipped: bool) -> Iterator[TextIO]:
+    """Open a file for text; gzip without a time stamp, so that equal content is an equal file."""
+    if not zipped:
+        with path.open("w") as file:
+            yield file
+        return
+    with (
+        path.open("wb") as raw,
+        gzip.GzipFile("", "wb", fileobj=raw, mtime=0) as packed,
+        io.TextIOWrapper(packed, encoding="utf-8", newline="\n") as file,
+    ):
+        yield file

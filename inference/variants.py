@@ -1,0 +1,166 @@
+"""The two alleles of a variant as a model reads them, and why some are not read.
+
+A variant is first stripped of the bases that both alleles share. What is left starts at the base that Grover et al. put
+their SNVs on: index `input_length` / 2 - 1 of the window. Both alleles share the left flank base by base; to the right
+of an insertion or a deletion the window of ALT holds other bases of the genome than that of REF, so that both are full.
+"""
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+
+import numpy as np
+
+from ..datasets_scripts.chrom_names import match_chroms
+from ..datasets_scripts.fasta import Fasta, encode
+from ..datasets_scripts.store import GenomeStore
+from ..datasets_scripts.variants import Variant
+from ..modeling import AtacConfig
+from .predict import cut_windows
+
+OK = "ok"
+STATUSES = {
+    OK: "scored",
+    "ref_mismatch": "REF is not what the genome has there",
+    "unknown_chrom": "the genome has no such chromosome",
+    "off_end": "the position lies off the chromosome",
+    "symbolic": "a symbolic allele or a breakend",
+    "overlapping": "the allele `*`, deleted by another variant",
+    "no_alt": "no alternative allele",
+    "unknown_base": "an allele with a letter that is not A, C, G or T",
+    "too_long": "alleles longer than fits beside the bases compared",
+}
+_SMOOTHING_REACH = 34  # bins that smoothing reads on a side, see `variant_scores`
+
+
+class GenomeBases:
+    """Bases of a store or a FASTA, by chromosome and position.
+
+    Args:
+        source: the genome.
+        chroms: names that will be asked for, as the variants have them; "chr1" and "1" are one name.
+    """
+
+    def __init__(self, source: GenomeStore | Fasta, chroms: Iterable[str]) -> None:
+        self.source = source
+        self.sizes = source.chrom_sizes
+        chroms = list(chroms)
+        self._names = match_chroms(chroms, self.sizes, what="variants with the genome") if chroms else {}
+
+    def known(self, chrom: str) -> str | None:
+        """Return the genome's name of a chromosome; None where it has none."""
+        return self._names.get(chrom)
+
+    def fetch(self, chrom: str, start: int, end: int) -> np.ndarray:
+        """Return codes (end - start,) uint8 of a chromosome under the genome's name, N beyond its ends."""
+        if isinstance(self.source, Fasta):
+            return encode(self.source.fetch(chrom, start, end))
+        return cut_windows(self.source.codes(chrom), np.array([start]), end - start)[0]
+
+
+@dataclass(frozen=True)
+class AlleleGrid:
+    """Where windows of alleles lie, and which of their bins are looked at.
+
+    Attributes:
+        config: of the model.
+        window: bp around a variant that are compared, half on each side.
+        shifts: bp by which windows are moved to average over, multiples of the bin size.
+
+    Raises:
+        ValueError: a shift off the bins, or more than the target holds.
+    """
+
+    config: AtacConfig
+    window: int = 512
+    shifts: tuple[int, ...] = (0,)
+
+    def __post_init__(self) -> None:
+        bin_size, target = self.config.bin_size, self.config.target_length
+        if (
+            not self.shifts
+            or any(shift % bin_size for shift in self.shifts)
+            or len(set(self.shifts)) < len(self.shifts)
+        ):
+            raise ValueError(
+                f"shifts must be different multiples of the model's bin size of {bin_size} bp, got {list(self.shifts)}"
+            )
+        if self.window < 2 or self.window % 2 or self.longest < 1 or self.crop(self.longest) < 0:
+            raise ValueError(
+                f"the bases compared around a variant must be an even number, and with the shifts fit the model's "
+                f"target of {target} bp, got a window of {self.window} bp and shifts {list(self.shifts)}"
+            )
+
+    @property
+    def centre(self) -> int:
+        """Index in a window that is not shifted of a variant's first base."""
+        return self.config.input_length // 2 - 1
+
+    @property
+    def longest(self) -> int:
+        """Bp of the longest allele, stripped of shared bases, that can be scored."""
+        return self.centre - self.config.crop_bins * self.config.bin_size - self._reach - self.config.bin_size
+
+    @property
+    def _reach(self) -> int:
+        """Bp on each side of a variant that scores read, without the alleles themselves."""
+        return max(self.window // 2, _SMOOTHING_REACH * self.config.bin_size)
+
+    @property
+    def _most_shifted(self) -> int:
+        return max(map(abs, self.shifts)) // self.config.bin_size
+
+    def first_bin(self, longest: int) -> int:
+        """Return the first bin of a window without shift that is looked at, where alleles are up to `longest` bp."""
+        return (self.centre - self._reach - longest) // self.config.bin_size
+
+    def crop(self, longest: int) -> int:
+        """Return the bins left out on each side of every window, shifted or not."""
+        return self.first_bin(longest) - self._most_shifted
+
+    def on_one_grid(self, predictions: np.ndarray) -> np.ndarray:
+        """Cut predictions of shifted windows (..., S, n bins) to the bins that all have, lying under one another."""
+        most, bin_size = self._most_shifted, self.config.bin_size
+        length = predictions.shape[-1] - 2 * most
+        return np.stack(
+            [predictions[..., i, most - shift // bin_size :][..., :length] for i, shift in enumerate(self.shifts)],
+            axis=-2,
+        )
+
+    def windows(self, variant: Variant, chrom: str, fetch: Callable[[str, int, int], np.ndarray]) -> np.ndarray:
+        """Return the windows of both alleles, (S, 2, input_length) uint8 codes: REF, then ALT.
+
+        Args:
+            variant: of plain sequence.
+            chrom: its chromosome under the genome's name.
+            fetch: as `GenomeBases.fetch`.
+        """
+        start, ref, alt = variant.trimmed()
+        length, first = self.config.input_length, start - self.centre + min(self.shifts)
+        last = start - self.centre + max(self.shifts) + length + max(0, len(ref) - len(alt))
+        genome = fetch(chrom, first, last)
+        changed = np.concatenate([genome[: start - first], encode(alt), genome[start - first + len(ref) :]])
+        cuts = [start - self.centre + shift - first for shift in self.shifts]
+        return np.stack([[codes[cut : cut + length] for codes in (genome, changed)] for cut in cuts])
+
+
+def variant_status(variant: Variant, genome: GenomeBases, longest: int) -> str:
+    """Return why a variant is not scored, or "ok"; see `STATUSES`.
+
+    Args:
+        variant: one allele.
+        genome: its REF allele is compared with it.
+        longest: bp, as of `AlleleGrid`.
+    """
+    if variant.kind != "sequence":
+        return variant.kind
+    chrom = genome.known(variant.chrom)
+    if chrom is None:
+        return "unknown_chrom"
+    if variant.start < 0 or variant.end > genome.sizes[chrom]:
+        return "off_end"
+    _, ref, alt = variant.trimmed()
+    if max(len(ref), len(alt)) > longest and ref != alt:
+        return "too_long"
+    if not np.array_equal(genome.fetch(chrom, variant.start, variant.end), encode(variant.ref)):
+        return "ref_mismatch"
+    return OK
