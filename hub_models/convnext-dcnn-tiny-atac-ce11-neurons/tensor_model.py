@@ -39,11 +39,15 @@ class SummedModel(TensorModel):
     Args:
         model: as there; of a classifier the logits are returned.
         bins: those that are summed.
+        weights: (number of bins,), with which they are counted; None counts each once.
     """
 
-    def __init__(self, model: nn.Module, bins: slice) -> None:
+    weights: Tensor | None
+
+    def __init__(self, model: nn.Module, bins: slice, weights: Tensor | None = None) -> None:
         super().__init__(model)
         self.bins = bins
+        self.register_buffer("weights", weights, persistent=False)
 
     def forward(self, inputs: Tensor) -> Tensor:
         """Map (B, 4, L) to (B, T), or to logits (B, num_labels).
@@ -57,7 +61,7 @@ class SummedModel(TensorModel):
         chosen = output[..., self.bins]
         if not chosen.shape[-1]:
             raise ValueError(f"`bins` must hold a bin of the {output.shape[-1]} there are, got {self.bins}")
-        return chosen.sum(-1)
+        return chosen.sum(-1) if self.weights is None else (chosen * self.weights.to(chosen.dtype)).sum(-1)
 
 
 def tensor_model(model: nn.Module) -> TensorModel:
@@ -68,16 +72,17 @@ def tensor_model(model: nn.Module) -> TensorModel:
     return TensorModel(model)
 
 
-def summed_model(model: nn.Module, bins: slice | None = None) -> SummedModel:
+def summed_model(model: nn.Module, bins: slice | None = None, weights: Tensor | None = None) -> SummedModel:
     """Return `model` as a module from a one-hot (B, 4, L) to one number a track, (B, T); a classifier as it is.
 
     Args:
         model: put in evaluation mode; the weights are shared.
         bins: those that are summed; None is the target, all but `config.crop_bins` on each side.
+        weights: of the bins, see `SummedModel`.
     """
     config: Any = model.config
     crop = getattr(config, "crop_bins", 0)
-    return SummedModel(model, bins if bins is not None else slice(crop, -crop or None))
+    return SummedModel(model, bins if bins is not None else slice(crop, -crop or None), weights)
 
 
 __all__ = ["SummedModel", "TensorModel", "summed_model", "tensor_model"]
