@@ -168,6 +168,44 @@ def transfer_blood() -> str:
     return table([title, "windows", "parameters trained", *metrics, "time"], rows) if rows else ""
 
 
+def variants() -> str:
+    """Scored variants a second against the reference, and memory against their number."""
+    result = read("variants")
+    rows = [
+        [
+            name,
+            f"{row['variants_per_second']:.0f}",
+            *(f"{row[key]['ratio']:.1f}x" for key in ("as shipped", "our allocator")),
+        ]
+        for name, row in result.items()
+        if name != "memory"
+    ]
+    header = ["processor time, one thread, float32", "variants/s", "against the reference as shipped", "like for like"]
+    return table(header, rows) if rows else ""
+
+
+def insight() -> str:
+    """Motifs inserted into shuffled sequence, and measured variants."""
+    result = read("insight")
+    rows = []
+    for model, run in result.get("marginal", {}).items():
+        for motif in run["marginal"]:
+            where = [f"{model}: {motif['name']} inserted, log2 fold at the motif"]
+            rows.append([*where, *interval(motif["local_log2_fold"]), "", f"{motif['backgrounds']} backgrounds"])
+    for model, run in result.get("variants", {}).items():
+        snps, gp1ba = run["dsqtl"], run["gp1ba"]
+        peer = " ".join(interval(snps["auprc_gkm_svm"]))
+        sample = f"{snps['dsqtls']} dsQTLs of {snps['snps']} SNPs"
+        rows.append([f"{model}: dsQTLs, AUPRC", *interval(snps["auprc"]), f"gkm-SVM {peer}", sample])
+        rows.append([f"{model}: GP1BA, Spearman", *interval(gp1ba["spearman"]), "", f"{gp1ba['variants']} variants"])
+    return table(["measured", "value", "95 % interval", "published score", "sample"], rows) if rows else ""
+
+
+def interval(found: dict) -> tuple[str, str]:
+    """Return a value and its interval."""
+    return f"{found['value'] if 'value' in found else found['mean']:.2f}", f"{found['low']:.2f} to {found['high']:.2f}"
+
+
 def transfer_worm() -> str:
     """Neurons of the worm from the germline: signal, and the difference between the tissues."""
     result = read("transfer_worm")
@@ -261,6 +299,8 @@ TABLES = {
     "presets": presets,
     "transfer-blood": transfer_blood,
     "transfer-worm": transfer_worm,
+    "variants": variants,
+    "insight": insight,
     "tree": tree,
 }
 
