@@ -96,7 +96,8 @@ def summit_profiles(
         order = np.argsort(-np.nan_to_num(true[:, i]).sum(-1), kind="stable")
         for axis, name, values in ((row[1], "true", true[order, i]), (row[2], "predicted", predicted[order, i])):
             shown = np.log1p(np.maximum(values, 0))
-            top = float(np.nanquantile(shown, 0.99)) or 1.0
+            known = shown[~np.isnan(shown)]
+            top = float(np.quantile(known, 0.99) if len(known) else 0) or 1.0
             image = axis.imshow(
                 shown, aspect="auto", cmap="cividis", vmin=0, vmax=top, extent=(-half, half, len(shown), 0)
             )
