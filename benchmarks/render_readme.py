@@ -214,10 +214,9 @@ def transfer_worm() -> str:
             name,
             f"{run['windows']:,}",
             f"{run['parameters_trained']:,}",
-            *(number(run[key][size]) for key in PEARSONS for size in ("16", "128")),
+            *(number(run[key].get(size)) for key in PEARSONS for size in ("16", "128")),
         ]
         for name, run in result.items()
-        if "windows" in run
     ]
     parts = [f"{title}, {size} bp" for title in ("signal", "tissue difference") for size in (16, 128)]
     return table(["test Pearson, log1p", "windows", "parameters trained", *parts], rows) if rows else ""
