@@ -96,7 +96,8 @@ def discover(
         verbose=False,
     )
     if results is not None:
-        io.save_hdf5(str(results), *by_sign, window)
+        save: Any = io.save_hdf5  # it says PathLike, and takes a string
+        save(str(results), *by_sign, window)
     found = []
     for sign, patterns in zip(("pos", "neg"), by_sign, strict=True):
         for number, pattern in enumerate([] if patterns is None else patterns):
@@ -128,7 +129,8 @@ def write_report(results: Path, folder: Path, *, database: Path, top: int = 3) -
     except ModuleNotFoundError:
         raise ValueError(_MISSING) from None
     options: dict[str, Any] = {"top_n_matches": top, "is_writing_tomtom_matrix": False, "ttl": True}
-    report.report_motifs(results, str(folder), "./", str(database), **options)
+    write: Any = report.report_motifs  # likewise
+    write(results, str(folder), "./", str(database), **options)
 
 
 def find_matches(
