@@ -162,7 +162,7 @@ def transfer_blood() -> str:
     ]
     for mode, longer in result.get("longer", {}).items():
         values = [f"{value:.3f}" for value in longer["metrics"].values()]
-        rows.append([f"{mode}, 100 %, {longer['steps']} steps", "", "", *values, ""])
+        rows.append([f"{mode}, 100 %, {longer['steps']} steps, {' and '.join(longer['types'])}", "", "", *values, ""])
     title = f"{result.get('steps')} steps, {result.get('seeds')} seeds, {len(result.get('types', {}))} types"
     metrics = ["AUROC, other types", "AUPRC, other types", "AUROC, closed", "AUPRC, closed", "peak signal, Pearson"]
     return table([title, "windows", "parameters trained", *metrics, "time"], rows) if rows else ""
