@@ -103,7 +103,9 @@ def finetune(
     output: Output,
     base: Annotated[str | None, typer.Option(help="Run folder or Hub id of the model to start from.")] = None,
     data: Data = None,
-    mode: Annotated[str | None, typer.Option(help="lora, head, full or two-stage.  [default: lora]")] = None,
+    mode: Annotated[
+        str | None, typer.Option(help="lora, head, full or two-stage.  [default: what did best on as many windows]")
+    ] = None,
     recipe: RecipeFile = None,
     new_head: Annotated[bool, typer.Option("--new-head", help="Start the head afresh, e.g. for other tracks.")] = False,
     lora_r: Annotated[
@@ -144,7 +146,7 @@ def finetune(
         settings,
         base=base,
         data=data,
-        mode=mode or ("lora" if recipe is None and not resume else None),
+        mode=mode or ("lora" if lora_r is not None and recipe is None and not resume else None),
         new_head=new_head or None,
         lora={"r": lora_r},
         epochs=epochs,
@@ -161,6 +163,12 @@ def finetune(
         bf16=bf16 or None,
         num_workers=num_workers,
     )
+    if recipe is None and not resume and "mode" not in flags:
+        from ..finetune.default_mode import default_mode  # here, so that --help need not load torch
+
+        flags["mode"], why = default_mode(**flags)
+        if not quiet:
+            say(why)
     options = {"resume": resume, "overwrite": overwrite, "device": device, "allow_leak": allow_leak}
     _run("finetune", output, recipe, flags, options, threads=threads, quiet=quiet, as_json=as_json)
 

@@ -127,6 +127,12 @@ def test_train_then_finetune(data, tmp_path):
     assert result.stderr == ""
     written = yaml.safe_load((tmp_path / "run" / "recipe.yaml").read_text())
     assert (written["mode"], written["lora"]["r"], written["windows"]["stride"]) == ("lora", 2, 2048)
+    start = ["finetune", "--data", str(tmp_path / "other"), "--base", str(tmp_path / "base"), "--device", "cpu"]
+    steps = ["--max-steps", "1", "--max-windows", "8", "--set", "max_jitter=256", "-o", str(tmp_path / "unnamed")]
+    result = RUNNER.invoke(app, [*start, *steps])
+    assert result.exit_code == 0, result.output
+    chosen = yaml.safe_load((tmp_path / "unnamed" / "recipe.yaml").read_text())["mode"]
+    assert result.stderr.startswith(f"mode {chosen}: on ")
 
 
 @pytest.mark.parametrize(
