@@ -12,9 +12,10 @@ from peft import PeftConfig, PeftModel
 from transformers.utils.peft_utils import find_adapter_config_file
 
 from ..datasets_scripts.atomic import check_output, finished_folder
-from ..inference.load import load_model, looks_like_path, name_outputs
+from ..inference.class_predictions import label_names
+from ..inference.load import Classifier, load_any, looks_like_path, name_outputs
 from ..inference.provenance import FILE_NAME, find_provenance
-from ..modeling import AtacForTrackPrediction, DnaFeatureExtractor
+from ..modeling import AtacForTrackPrediction, ClasterForProfileRegression, DnaFeatureExtractor
 
 _RECORDS = ("recipe.yaml", "history.json", "training_curve.png", "metrics.json")
 _TOLERANCE = 1e-6  # of the largest prediction
@@ -70,7 +71,10 @@ def merge_adapter(
     config = PeftConfig.from_pretrained(name, revision=revision)
     base = str(config.base_model_name_or_path or "")
     provenance = find_provenance(name, revision=revision)
-    model, difference = _merge(name, load_model(base, revision=config.revision), revision)
+    base_model = load_any(base, revision=config.revision)
+    if isinstance(base_model, ClasterForProfileRegression):
+        raise ValueError(f"{name!r} adapts a landscape model, which `merge` does not take yet: keep it as an adapter")
+    model, difference = _merge(name, base_model, revision)
     with finished_folder(folder, overwrite) as made:
         model.save_pretrained(made)
         DnaFeatureExtractor(input_length=model.config.input_length).save_pretrained(made)
@@ -84,13 +88,18 @@ def merge_adapter(
         folder=str(folder),
         adapter=name,
         base=base,
-        tracks=tuple(model.config.track_names or ()),
+        tracks=tuple(_names(model)),
         max_difference=difference,
         has_provenance=provenance is not None,
     )
 
 
-def _merge(adapter: str, base: AtacForTrackPrediction, revision: str | None) -> tuple[Any, float]:
+def _names(model: AtacForTrackPrediction | Classifier) -> list[str]:
+    """Return the tracks or labels of a model."""
+    return list(model.config.track_names or ()) if isinstance(model, AtacForTrackPrediction) else label_names(model)
+
+
+def _merge(adapter: str, base: AtacForTrackPrediction | Classifier, revision: str | None) -> tuple[Any, float]:
     """Return base and adapter as one model in float32, and the relative change of its predictions.
 
     Raises:
@@ -98,11 +107,12 @@ def _merge(adapter: str, base: AtacForTrackPrediction, revision: str | None) -> 
     """
     adapted = PeftModel.from_pretrained(base, adapter, revision=revision).eval().double()
     codes = np.random.default_rng(0).integers(0, 4, (1, base.config.input_length), dtype=np.uint8)
+    output = "predictions" if isinstance(base, AtacForTrackPrediction) else "logits"
     with torch.inference_mode():
-        before = adapted(inputs=torch.from_numpy(codes)).predictions
+        before = adapted(inputs=torch.from_numpy(codes))[output]
     model: Any = adapted.merge_and_unload().float()
     with torch.inference_mode():
-        after = model(torch.from_numpy(codes)).predictions
+        after = model(torch.from_numpy(codes))[output]
     difference = float((after - before).abs().max() / before.abs().max().clamp_min(1e-12))
     if not difference < 10 * _TOLERANCE:  # float32 against float64; each sum of a layer rounds
         raise ValueError(

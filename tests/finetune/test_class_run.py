@@ -10,6 +10,7 @@ from chromhub.finetune.class_trainer import mean_over_tracks
 from chromhub.finetune.recipe import Recipe
 from chromhub.finetune.starting_classifier import starting_classifier
 from chromhub.finetune.train import train
+from chromhub.hub_models.merge import merge_adapter
 from chromhub.inference.load import load_any, load_classifier, load_model
 from chromhub.inference.provenance import Provenance
 from chromhub.inference.ranking import auroc
@@ -140,6 +141,9 @@ def test_an_adapter_of_a_classifier_brings_its_own_label(data, tmp_path):
     run(other, tmp_path / "lora", allow_leak=True)
     adapted = load_any(tmp_path / "lora")
     assert (adapted.config.id2label, adapted.config.label2id) == ({0: "t1"}, {"t1": 0})
+    merged = merge_adapter(tmp_path / "lora", tmp_path / "merged")
+    assert (merged.tracks, load_classifier(tmp_path / "merged").config.id2label) == (("t1",), {0: "t1"})
+    assert torch.allclose(load_classifier(tmp_path / "merged").classifier.weight, adapted.classifier.weight, atol=1e-6)
 
 
 @pytest.mark.parametrize(
