@@ -1,12 +1,12 @@
 """How much a cell-type-agnostic classifier helps with one new blood cell type: `chromhub curve` on six of them.
 
-    python benchmarks/transfer_blood.py --data ../shared/data --work runs [--type NAME ...] [--jobs 2] [--json]
+    python benchmarks/transfer_blood.py --data ../shared/data --work runs [--type NAME ...] [--jobs 2] [--longer]
 
 The base is trained on sites open in any of 85 cell types (recipes/human-dhs-open.yaml). Each blood type is then
 learnt from 1, 10 and 100 % of the training windows: from scratch, with a new head alone, with every weight, with
-LoRA, and in two stages; three seeds each, the same optimiser steps for all. On all windows of two types, scratch and
-every weight run once more with four times the steps, lest they be judged by a budget too small for them. Test
-intervals are read once a run, at its end; settings were chosen on validation windows of chr22.
+LoRA, and in two stages; three seeds each, the same optimiser steps for all. With `--longer`, scratch and every weight
+run once more on all windows of two types, with four times the steps, lest they be judged by a budget too small for
+them. Test intervals are read once a run, at its end; settings were chosen on validation windows of chr22.
 
 What is reported, on the test interval: this type's peaks against closed windows of the same GC content, and the
 harder one against peaks of other types (AUROC, AUPRC), and the correlation of the logit with log1p of the peak's
@@ -163,6 +163,7 @@ def main() -> None:
     parser.add_argument("--work", type=Path, default=Path("runs"))
     parser.add_argument("--type", action="append", choices=TYPES, help="repeatable; all by default")
     parser.add_argument("--jobs", type=int, default=1, help="curves at once, one thread each")
+    parser.add_argument("--longer", action="store_true", help="four times the steps, on all windows, for two types")
     parser.add_argument("--json", action="store_true")
     arguments = parser.parse_args()
     work, types = arguments.work, arguments.type or TYPES
@@ -177,9 +178,8 @@ def main() -> None:
             name: rows_of(folder)
             for name, folder in zip(types, pool.map(partial(curve, work=work), types), strict=True)
         }
-        longer = [
-            row for folder in pool.map(partial(curve, work=work, longer=True), LONGER_TYPES) for row in rows_of(folder)
-        ]
+        controls = pool.map(partial(curve, work=work, longer=True), LONGER_TYPES if arguments.longer else ())
+        longer = [row for folder in controls for row in rows_of(folder)]
     points = over_types(rows)
     base = json.loads((work / "dhs-open" / "provenance.json").read_text())["training"]
     results = {
@@ -201,6 +201,7 @@ def main() -> None:
                 },
             }
             for mode in LONGER_MODES
+            if longer
         },
         "types": {name: points_of(of_type) for name, of_type in rows.items()},
     }
