@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-_MISSING = "motif discovery needs tfmodisco-lite: pip install modisco-lite"
+_MISSING = 'motif discovery needs tfmodisco-lite: pip install "chromhub[interpret]"'
 
 
 @dataclass(frozen=True)

@@ -25,7 +25,7 @@ def test_every_room_is_a_package_of_chromhub() -> None:
 
 def test_every_import_is_declared() -> None:
     declared = {normal(requirement) for requirement in PROJECT["project"]["dependencies"]}
-    for extra in ("interpret", "bam", "convert"):
+    for extra in ("interpret", "bam", "contacts", "convert"):
         declared |= {normal(requirement) for requirement in PROJECT["project"]["optional-dependencies"][extra]}
     distributions = metadata.packages_distributions()
     undeclared = {}
@@ -39,6 +39,19 @@ def test_every_import_is_declared() -> None:
                     if not declared & {normal(distribution) for distribution in distributions.get(name, [name])}:
                         undeclared.setdefault(name, set()).add(f"{room}/{path.name}")
     assert undeclared == {}
+
+
+def test_every_extra_that_a_message_names_is_there() -> None:
+    named = {
+        (extra, f"{room}/{path.name}")
+        for room in ROOMS
+        for path in (ROOT / room).glob("*.py")
+        for extras in re.findall(r"chromhub\[([\w,]+)\]", path.read_text())
+        for extra in extras.split(",")
+    }
+    assert {"bam", "contacts", "convert", "interpret"} <= {extra for extra, _ in named}
+    known = PROJECT["project"]["optional-dependencies"]
+    assert [place for place in sorted(named) if place[0] not in known] == []
 
 
 def test_data_files_are_found_through_the_package() -> None:

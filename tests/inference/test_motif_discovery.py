@@ -78,7 +78,7 @@ def planted(count=300, width=120):
 @pytest.mark.filterwarnings("ignore")
 @pytest.mark.timeout(280)
 def test_a_planted_motif_is_found(tmp_path):
-    pytest.importorskip("modiscolite", reason="needs tfmodisco-lite: pip install modisco-lite")
+    pytest.importorskip("modiscolite", reason="needs tfmodisco-lite: pip install 'chromhub[interpret]'")
     sequences, scores = planted()
     source = tmp_path / "attributions"
     source.mkdir()
@@ -112,5 +112,5 @@ def test_refusals(tmp_path, monkeypatch):
         motifs_to_folder(tmp_path, tmp_path / "out", database=tmp_path / "known.meme")
     sequences, scores = planted(3)
     monkeypatch.setitem(sys.modules, "modiscolite", None)
-    with pytest.raises(ValueError, match="pip install modisco-lite"):
+    with pytest.raises(ValueError, match=r"pip install \"chromhub\[interpret\]"):
         discover(sequences, scores)
