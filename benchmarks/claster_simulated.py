@@ -12,8 +12,6 @@ beside the rule's own loss in the model's place: its absolute loss ranks pairs l
 import argparse
 import importlib.util
 import json
-import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -21,6 +19,7 @@ import pandas as pd
 from chromhub.datasets_scripts.landscape import LandscapeData
 from chromhub.inference.perturbation import Perturbation, element_bins
 from chromhub.inference.ranking import average_precision, spearman
+from real_data import chromhub
 
 ROOT = Path(__file__).parent.parent
 RESULTS = Path(__file__).parent / "results" / "claster_simulated.json"
@@ -31,12 +30,6 @@ assert _spec is not None
 assert _spec.loader is not None
 landscape_folder = importlib.util.module_from_spec(_spec)
 _spec.loader.exec_module(landscape_folder)
-
-
-def chromhub(*arguments: object) -> None:
-    """Run a chromhub command; its narration stays visible."""
-    print("+ chromhub", *arguments, file=sys.stderr, flush=True)
-    subprocess.run([sys.executable, "-m", "chromhub", *map(str, arguments)], check=True, stdout=sys.stderr)
 
 
 def planted_pairs(data: LandscapeData, enhancers: pd.DataFrame) -> pd.DataFrame:

@@ -12,7 +12,6 @@ timed, loss and predictions in bfloat16 are set beside those in float32 (dropout
 import argparse
 import copy
 import json
-import platform
 import statistics
 import time
 from pathlib import Path
@@ -22,19 +21,11 @@ import torch
 from chromhub.inference.cpu import prepare_cpu
 from chromhub.modeling import CLASTER_PRESETS, ClasterConfig, ClasterForProfileRegression
 from torch import Tensor
+from zoo import processor
 
 RESULTS = Path(__file__).parent / "results" / "claster_step.json"
 PRESETS = ("claster-landscape", "claster")
 KINDS = {"float32": False, "bfloat16": True}
-
-
-def processor() -> str:
-    """Name the processor and say whether it has matrix units for bfloat16 (AMX), on which the ratio depends."""
-    info = Path("/proc/cpuinfo")
-    lines = info.read_text().splitlines() if info.exists() else []
-    name = next((line.split(":")[1].strip() for line in lines if line.startswith("model name")), platform.machine())
-    has_amx = any("amx_bf16" in line for line in lines if line.startswith("flags"))
-    return name + (", AMX bfloat16" if has_amx else ", no AMX")
 
 
 def batch(config: ClasterConfig, size: int) -> dict[str, Tensor]:

@@ -14,12 +14,11 @@ Steps whose result lies in the work folder are not done again. Wall clock is not
 
 import argparse
 import json
-import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
 import yaml
+from real_data import chromhub
 
 RESULTS = Path(__file__).parent / "results"
 DOCS = Path(__file__).parent.parent / "docs" / "claster.md"
@@ -35,12 +34,6 @@ SEQUENCE_MODEL = Path(__file__).parent.parent / "hub_models" / "convnext-dcnn-sm
 SEQUENCE_FOLD = "IV"  # neither trained on nor chosen on by that model
 LEVELS = ("bins", "genes", "start_sites")
 NUMBERS = (("pearson_log2p1", "log2p1", "pearson"), ("pearson_raw", "raw", "pearson"), ("spearman", "raw", "spearman"))
-
-
-def chromhub(*arguments: object) -> None:
-    """Run a chromhub command; its narration stays visible."""
-    print("+ chromhub", *arguments, file=sys.stderr, flush=True)
-    subprocess.run([sys.executable, "-m", "chromhub", *map(str, arguments)], check=True, stdout=sys.stderr)
 
 
 def build(inputs: Path, folder: Path, valid: str, test: str) -> None:

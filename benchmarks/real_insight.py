@@ -1,6 +1,6 @@
 """What trained models have learned, on real data: motifs, marginal effects, and variants. All samples are small.
 
-    pip install "chromhub[interpret]" modisco-lite
+    pip install "chromhub[interpret]"
     python benchmarks/real_insight.py motifs NAME --run RUN --store STORE --meme FILE [--regions 150] [--motif REB1]
     python benchmarks/real_insight.py variants NAME --run RUN --data ../shared/data
 
@@ -35,8 +35,7 @@ from chromhub.inference.marginalize import TN5, backgrounds, marginalize, tn5_ve
 from chromhub.inference.meme import read_motifs
 from chromhub.inference.motif_folder import motifs_to_folder
 from chromhub.inference.predict import cut_windows
-from chromhub.inference.rank_tests import spearman
-from chromhub.inference.ranking import average_precision
+from chromhub.inference.ranking import average_precision, spearman
 
 RESULTS = Path(__file__).parent / "results" / "insight.json"
 _TILE = 512
