@@ -33,11 +33,12 @@ def marginalize(
     """Insert motifs into shuffled sequences: the mean change of the predicted signal, with its 95 % interval."""
     import json
 
+    from ..datasets_scripts.atomic import check_own_folder
     from ..datasets_scripts.fasta import Fasta
     from ..datasets_scripts.store import GenomeStore
     from ..inference.cpu import device_name, pick_device, prepare_cpu  # here, so that --help need not load torch
     from ..inference.load import load_model
-    from ..inference.marginal_folder import check_free, chosen_motifs, write_effects
+    from ..inference.marginal_folder import FILES, chosen_motifs, write_effects
     from ..inference.marginalize import TN5, tn5_verdict
     from ..inference.marginalize import backgrounds as shuffled_windows
     from ..inference.marginalize import marginalize as measure
@@ -47,7 +48,7 @@ def marginalize(
         raise ValueError("give --data or --fasta, one of the two: where backgrounds come from")
     if not motif and not tn5:
         raise ValueError("give --motif or --tn5: what to insert")
-    check_free(output, overwrite)
+    check_own_folder(output, overwrite, FILES)
     sequences = chosen_motifs(motif or [], read_motifs(meme) if meme else None)
     share = None
     if motifs is not None:

@@ -8,8 +8,9 @@ removes the partial file or folder and leaves what stood there before. A folder 
 import errno
 import os
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
+from fnmatch import fnmatch
 from pathlib import Path
 
 try:
@@ -29,6 +30,27 @@ def check_output(path: str | Path, overwrite: bool = False) -> Path:
     path = Path(path)
     if not overwrite and os.path.lexists(path):
         raise FileExistsError(f"{path} already exists: choose another name or give --overwrite to replace it")
+    return path
+
+
+def check_own_folder(path: str | Path, overwrite: bool, files: Collection[str], *, others: str = "other files") -> Path:
+    """Return a folder to make, which may be replaced only if it holds nothing but what the command itself writes.
+
+    Args:
+        path: the folder.
+        overwrite: replace an existing one.
+        files: names that the command writes, or patterns such as `decay_*.png`.
+        others: what any other file is called in the error.
+
+    Raises:
+        FileExistsError: it exists and `overwrite` is not given, or it holds other files.
+    """
+    path = check_output(path, overwrite)
+    there = sorted(file.name for file in path.iterdir()) if path.is_dir() else []
+    if found := [name for name in there if not any(fnmatch(name, pattern) for pattern in files)]:
+        raise FileExistsError(
+            f"{path} holds {others} ({', '.join(found[:3])}), which --overwrite would delete; choose another folder"
+        )
     return path
 
 

@@ -12,8 +12,7 @@ from peft import PeftConfig, PeftModel
 from transformers.utils.peft_utils import find_adapter_config_file
 
 from ..datasets_scripts.atomic import check_output, finished_folder
-from ..inference.class_predictions import label_names
-from ..inference.load import Classifier, load_any, looks_like_path, name_outputs
+from ..inference.load import Classifier, load_any, looks_like_path, name_outputs, output_names
 from ..inference.provenance import FILE_NAME, find_provenance
 from ..modeling import AtacForTrackPrediction, ClasterForProfileRegression, DnaFeatureExtractor
 
@@ -88,15 +87,10 @@ def merge_adapter(
         folder=str(folder),
         adapter=name,
         base=base,
-        tracks=tuple(_names(model)),
+        tracks=tuple(output_names(model)),
         max_difference=difference,
         has_provenance=provenance is not None,
     )
-
-
-def _names(model: AtacForTrackPrediction | Classifier) -> list[str]:
-    """Return the tracks or labels of a model."""
-    return list(model.config.track_names or ()) if isinstance(model, AtacForTrackPrediction) else label_names(model)
 
 
 def _merge(adapter: str, base: AtacForTrackPrediction | Classifier, revision: str | None) -> tuple[Any, float]:

@@ -4,7 +4,6 @@ Row i of `sequences.npz` and of `attributions.npz` (key arr_0, (N, 4, W): bases,
 `regions.bed` and of `regions.tsv`. A region whose scores miss the tolerance of additivity is in none of them.
 """
 
-import hashlib
 import json
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
@@ -13,7 +12,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from ..datasets_scripts.atomic import check_output, finished_file, finished_folder
+from ..datasets_scripts.atomic import check_own_folder, finished_file, finished_folder
 from ..datasets_scripts.bigwig import write_bigwig
 from ..datasets_scripts.chrom_names import match_chroms
 from ..datasets_scripts.fasta import N_CODE, Fasta
@@ -23,7 +22,7 @@ from ..datasets_scripts.windows import peak_windows
 from ..modeling import AtacForTrackPrediction
 from .attribute import ADDITIVE, AttributionSettings, attribute_window, contributions, settings_as_dict
 from .attribution_rules import tangermeme_module
-from .fingerprints import model_fingerprint, source_fingerprint
+from .fingerprints import model_fingerprint, source_fingerprint, table_fingerprint
 from .logos import save_logo
 from .predict import Progress
 from .provenance import library_versions
@@ -107,12 +106,7 @@ def attribute_to_folder(
         FileExistsError: `output` exists and `overwrite` is not given, or it holds other files.
         ValueError: no such track, tangermeme is missing, or no region is left.
     """
-    output = check_output(output, overwrite)
-    if output.is_dir() and (others := sorted({path.name for path in output.iterdir()} - _FILES)):
-        raise FileExistsError(
-            f"{output} holds other files ({', '.join(others[:3])}), which --overwrite would delete; "
-            "choose another folder"
-        )
+    output = check_own_folder(output, overwrite, _FILES)
     names = list(model.config.track_names or ())
     track = names[0] if track is None else track
     if track not in names:
@@ -129,7 +123,7 @@ def attribute_to_folder(
         "model": model_fingerprint(model),
         "source": source_fingerprint(source),
     }
-    depends = {**about, "regions": hashlib.sha256(regions.to_csv(index=False).encode()).hexdigest()}
+    depends = {**about, "regions": table_fingerprint(regions)}
     dropped = {"N or the chromosome's end": 0, "not additive": 0}
     with unfinished_parts(output, depends, overwrite=overwrite) as parts:
         if progress:

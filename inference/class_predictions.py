@@ -3,7 +3,6 @@
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -13,14 +12,8 @@ from ..datasets_scripts.atomic import check_output, finished_file
 from ..datasets_scripts.fasta import Fasta
 from ..datasets_scripts.loader import ahead
 from ..datasets_scripts.store import GenomeStore
-from .load import Classifier
+from .load import Classifier, output_names
 from .predict import COMPLEMENT, Progress, chromosomes, cut_windows, regions_by_chrom
-
-
-def label_names(model: Classifier) -> list[str]:
-    """Return the names of a classifier's labels, in order."""
-    config: Any = model.config
-    return [str(config.id2label[i]) for i in range(config.num_labels)]
 
 
 def class_logits(
@@ -104,7 +97,7 @@ def classes_to_table(
     if whole or regions is None:
         wanted = {chrom: _tiles(rows, length) for chrom, rows in wanted.items()}
     total = sum(map(len, wanted.values()))
-    done, names = 0, label_names(model)
+    done, names = 0, output_names(model)
     if progress:
         progress(0, total)
     with finished_file(path, overwrite=overwrite) as partial:

@@ -16,7 +16,7 @@ import pandas as pd
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
-from ..datasets_scripts.atomic import check_output, finished_folder
+from ..datasets_scripts.atomic import check_own_folder, finished_folder
 from .figures import BLUE, GREY, ORANGE
 from .rank_tests import mann_whitney, wilcoxon
 from .report import Figure as Picture
@@ -97,12 +97,7 @@ def write_comparison(found: dict[str, Any], output: str | Path, *, overwrite: bo
     Raises:
         FileExistsError: `output` exists and `overwrite` is not given, or it holds other files.
     """
-    output = check_output(output, overwrite)
-    if output.is_dir() and (others := sorted({path.name for path in output.iterdir()} - _FILES)):
-        raise FileExistsError(
-            f"{output} holds other files ({', '.join(others[:3])}), which --overwrite would delete; "
-            "choose another folder"
-        )
+    output = check_own_folder(output, overwrite, _FILES)
     table = pd.DataFrame(found["rows"]).drop(columns="points")
     with finished_folder(output, overwrite) as folder:
         (folder / "comparison.json").write_text(json.dumps(found, indent=2, allow_nan=False) + "\n")

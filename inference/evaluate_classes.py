@@ -17,7 +17,6 @@ Where tracks hold how strong a peak is, "peak_signal" says whether a stronger pe
 correlation of the logit with log1p of the mean signal of the central 200 bp, over the windows with a peak of any track.
 """
 
-import math
 from typing import Any
 
 import numpy as np
@@ -30,8 +29,9 @@ from ..datasets_scripts.folds import Part
 from ..datasets_scripts.store import GenomeStore
 from ..datasets_scripts.window_labels import rule_of, window_labels
 from ..datasets_scripts.windows import NUM_GC_BINS, covered_bp, gc_bins
-from .class_predictions import class_logits, label_names
-from .load import Classifier
+from .class_predictions import class_logits
+from .load import Classifier, output_names
+from .metrics import PearsonState, finite_or_none
 from .peak_signal import window_peak_means
 from .predict import Progress
 from .provenance import library_versions, part_intervals
@@ -77,7 +77,7 @@ def evaluate_classes(
     Raises:
         ValueError: a store without peaks, of other tracks, or whose bins do not fit the label rule.
     """
-    names, rule = label_names(model), rule_of(model.config.label_rule)
+    names, rule = output_names(model), rule_of(model.config.label_rule)
     if len(names) != len(store.track_names):
         raise ValueError(f"the model has labels {names}, but {store.path} has tracks {store.track_names}")
     plan = WindowPlan("peaks+background", negative_ratio=negative_ratio, seed=seed)
@@ -161,7 +161,9 @@ def class_scores(
         chosen = np.concatenate([positives, negatives])
         is_open = np.arange(len(chosen)) < len(positives)
         measures = {"auroc": auroc(scores[chosen], is_open), "auprc": average_precision(scores[chosen], is_open)}
-        found[name] = {"n": len(chosen), "positives": len(positives)} | {k: _or_none(v) for k, v in measures.items()}
+        found[name] = {"n": len(chosen), "positives": len(positives)} | {
+            k: finite_or_none(v) for k, v in measures.items()
+        }
     return found
 
 
@@ -215,10 +217,6 @@ def _mean(results: list[dict[str, Any]]) -> dict[str, Any]:
 
 def _pearson(scores: np.ndarray, signal: np.ndarray) -> float | None:
     """Correlate two (n,) arrays; None where one of them is constant."""
-    if not len(scores) or np.ptp(scores) == 0 or np.ptp(signal) == 0:
-        return None
-    return float(np.corrcoef(scores, signal)[0, 1])
-
-
-def _or_none(value: float) -> float | None:
-    return None if math.isnan(value) else value
+    state = PearsonState()
+    state.update(scores, signal)
+    return finite_or_none(state.compute())

@@ -7,13 +7,12 @@ from typing import Any, cast
 import numpy as np
 import pandas as pd
 
-from ..datasets_scripts.atomic import check_output, finished_file, finished_folder
+from ..datasets_scripts.atomic import check_own_folder, finished_file, finished_folder
 from ..datasets_scripts.dataset import evaluation_windows
 from ..datasets_scripts.folds import Part
 from ..datasets_scripts.landscape import LandscapeData
 from ..datasets_scripts.store import GenomeStore
 from ..modeling import AtacForTrackPrediction, ClasterForProfileRegression
-from .class_predictions import label_names
 from .cpu import pick_device
 from .evaluate import check_fit, evaluate, flatten_metrics, predicted_and_true, rebin
 from .evaluate_classes import evaluate_classes, flatten_class_metrics, store_for
@@ -21,7 +20,7 @@ from .evaluate_landscape import evaluate_landscape, flatten_landscape_metrics
 from .evaluation_figures import calibration, chromosome_points, summit_profiles
 from .evaluation_report import write_evaluation_report
 from .figures import class_dots, scatter, tracks, training_curve
-from .load import Classifier, load_any, looks_like_path
+from .load import load_any, looks_like_path, output_names
 from .provenance import find_leak, find_provenance, refuse_leak
 
 METRICS = "metrics.json"
@@ -80,7 +79,8 @@ def evaluate_run(
         ValueError: a leak, or what `evaluate` refuses.
         OSError: the provenance of a model on the Hub cannot be read, and `allow_leak` is not given.
     """
-    output = _check_folder(default_output(run) if output is None else output, overwrite)
+    output = default_output(run) if output is None else output
+    output = check_own_folder(output, overwrite, _FILES, others="files that are no evaluation")
     part = options.get("part", "test")
     try:
         provenance = find_provenance(run)
@@ -97,7 +97,7 @@ def evaluate_run(
             "evaluated on what `chromhub data build-landscape` makes, any other on what `chromhub data build` makes"
         )
     if isinstance(store, GenomeStore):
-        store = store_for(_names(model), store)
+        store = store_for(output_names(model), store)
     if isinstance(model, AtacForTrackPrediction):
         check_fit(model.config, cast(GenomeStore, store))
     elif options.pop("bin_sizes", None):
@@ -148,24 +148,6 @@ def evaluate_run(
         with finished_file(Path(run).expanduser() / METRICS, overwrite=True) as partial:
             partial.write_text(text)
     return metrics
-
-
-def _names(model: AtacForTrackPrediction | ClasterForProfileRegression | Classifier) -> list[str]:
-    """Return the tracks or labels of a model."""
-    if isinstance(model, AtacForTrackPrediction | ClasterForProfileRegression):
-        return list(model.config.track_names or ())
-    return label_names(model)
-
-
-def _check_folder(output: str | Path, overwrite: bool) -> Path:
-    """Refuse to replace a folder that is not an evaluation, such as the run itself."""
-    output = check_output(output, overwrite)
-    if output.is_dir() and (others := sorted({path.name for path in output.iterdir()} - _FILES)):
-        raise FileExistsError(
-            f"{output} holds files that are no evaluation ({', '.join(others[:3])}), which --overwrite would delete; "
-            "choose another folder"
-        )
-    return output
 
 
 def _draw(

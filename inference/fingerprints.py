@@ -1,8 +1,9 @@
-"""What tells one input of a long job from another: the weights of a model, the content of a genome, a file."""
+"""What tells one input of a long job from another: the weights of a model, the content of a genome, a table, a file."""
 
 import hashlib
 from pathlib import Path
 
+import pandas as pd
 import torch
 from torch import nn
 
@@ -24,6 +25,11 @@ def model_fingerprint(model: nn.Module) -> str:
 def source_fingerprint(source: GenomeStore | Fasta) -> str:
     """Return what changes when the genome does: a store's own fingerprint, or a FASTA's as of `file_fingerprint`."""
     return file_fingerprint(source.path) if isinstance(source, Fasta) else source.fingerprint
+
+
+def table_fingerprint(table: pd.DataFrame | None) -> str | None:
+    """Return what changes when a table does; None of no table."""
+    return None if table is None else hashlib.sha256(table.to_csv(index=False).encode()).hexdigest()
 
 
 def file_fingerprint(path: str | Path) -> str:

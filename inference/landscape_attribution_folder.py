@@ -9,13 +9,15 @@ import numpy as np
 import pandas as pd
 import torch
 
-from ..datasets_scripts.atomic import check_output, finished_folder
+from ..datasets_scripts.atomic import check_own_folder, finished_folder
 from ..datasets_scripts.folds import Part
 from ..datasets_scripts.landscape import LandscapeData
 from .landscape_attribution import attribute_landscape, decay_of_attribution, reach_of_attribution
 from .landscape_figures import curves
 from .load import load_landscape_model
 from .provenance import library_versions
+
+_FILES = ("attribution.npz", "decay.tsv", "summary.json", "decay_*.png")
 
 
 def attribute_run(
@@ -54,10 +56,10 @@ def attribute_run(
 
     Raises:
         FileNotFoundError: an input does not exist.
-        FileExistsError: `output` exists.
+        FileExistsError: `output` exists and `overwrite` is not given, or it holds other files.
         ValueError: inputs do not fit each other.
     """
-    check_output(output, overwrite)
+    check_own_folder(output, overwrite, _FILES)
     data, model = LandscapeData.open(folder), load_landscape_model(run)
     model.to(device)  # pyright: ignore[reportArgumentType] - transformers' stub of `to`
     rng = np.random.default_rng(seed)

@@ -102,6 +102,13 @@ def load_any(
     return model.eval()
 
 
+def output_names(model: Any) -> list[str]:
+    """Return the names of a model's tracks, of a classifier's labels, in order."""
+    if isinstance(model, _CLASSIFIERS):
+        return [str(model.config.id2label[i]) for i in range(model.config.num_labels)]
+    return list(model.config.track_names or ())
+
+
 def name_outputs(model: Any, adapter: str, *, revision: str | None = None) -> None:
     """Give a model the tracks (a classifier: labels) and genome of an adapter; its base's configuration has its own.
 

@@ -10,12 +10,12 @@ import pandas as pd
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
-from ..datasets_scripts.atomic import check_output, finished_folder
+from ..datasets_scripts.atomic import check_own_folder, finished_folder
 from .figures import BLUE, GREY, ORANGE
 from .marginalize import MarginalEffect
 from .meme import consensus
 
-_FILES = {"marginalize.json", "marginalize.tsv", "effects.png", "profiles.png"}
+FILES = {"marginalize.json", "marginalize.tsv", "effects.png", "profiles.png"}
 _DRAWN = 12  # motifs at most, the strongest
 
 
@@ -66,7 +66,7 @@ def write_effects(
     Raises:
         FileExistsError: `output` exists and `overwrite` is not given, or it holds other files.
     """
-    output = check_free(output, overwrite)
+    output = check_own_folder(output, overwrite, FILES)
     found = {**about, "motifs": [effect.as_dict() for effect in effects]}
     with finished_folder(output, overwrite) as folder:
         (folder / "marginalize.json").write_text(json.dumps(found, indent=2, allow_nan=False) + "\n")
@@ -81,17 +81,6 @@ def write_effects(
         draw_effects(strongest, folder / "effects.png")
         draw_profiles(strongest[:6], folder / "profiles.png", bin_size=bin_size)
     return found
-
-
-def check_free(output: str | Path, overwrite: bool) -> Path:
-    """Return the folder to make, which may be replaced only if it is one of these."""
-    output = check_output(output, overwrite)
-    if output.is_dir() and (others := sorted({path.name for path in output.iterdir()} - _FILES)):
-        raise FileExistsError(
-            f"{output} holds other files ({', '.join(others[:3])}), which --overwrite would delete; "
-            "choose another folder"
-        )
-    return output
 
 
 def draw_effects(effects: list[MarginalEffect], path: str | Path) -> None:

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from ..datasets_scripts.atomic import check_output, finished_folder
+from ..datasets_scripts.atomic import check_own_folder, finished_folder
 from .logos import save_logo
 from .meme import consensus, information, read_motifs, write_motifs
 from .motif_discovery import FoundMotif, Match, discover, find_matches, seqlet_bed, write_report
@@ -48,12 +48,7 @@ def motifs_to_folder(
         FileExistsError: `output` exists and `overwrite` is not given, or it holds other files.
         ValueError: tfmodisco-lite is missing, or the files do not go together.
     """
-    attributions, output = Path(attributions), check_output(output, overwrite)
-    if output.is_dir() and (others := sorted({path.name for path in output.iterdir()} - _FILES)):
-        raise FileExistsError(
-            f"{output} holds other files ({', '.join(others[:3])}), which --overwrite would delete; "
-            "choose another folder"
-        )
+    attributions, output = Path(attributions), check_own_folder(output, overwrite, _FILES)
     for name in ("sequences.npz", "attributions.npz", "regions.bed"):
         if not (attributions / name).is_file():
             raise FileNotFoundError(f"{attributions} has no {name}; give the folder that `chromhub attribute` made")

@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 import torch
 
-from ..datasets_scripts.atomic import check_output, finished_folder
+from ..datasets_scripts.atomic import check_own_folder, finished_folder
 from ..datasets_scripts.bed import interval_rows
 from ..datasets_scripts.chrom_names import match_chroms
 from ..datasets_scripts.genes import read_genes
@@ -25,6 +25,7 @@ from .perturb import Job, Measure, perturb, plan_jobs, predict_profiles
 from .perturbation import Perturbation
 from .provenance import library_versions
 
+_FILES = ("effects.tsv", "decay.tsv", "pairs.tsv", "summary.json", "effect_*.png")
 _STEPS = 10  # of the decay over distance
 
 
@@ -85,10 +86,10 @@ def perturb_run(
 
     Raises:
         FileNotFoundError: an input does not exist.
-        FileExistsError: `output` exists.
+        FileExistsError: `output` exists and `overwrite` is not given, or it holds other files.
         ValueError: inputs do not fit each other.
     """
-    check_output(output, overwrite)
+    check_own_folder(output, overwrite, _FILES)
     if (options.elements is None) == (options.genes is None):
         raise ValueError(
             "give --elements with landscapes of genes, or --genes with landscapes centred on elements, one of the two"

@@ -5,7 +5,6 @@ of `input_length` bp around it, with N beyond the chromosome's ends. Tiles do no
 track does not depend on the batch size (but for rounding) or on what else was asked for.
 """
 
-import hashlib
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
@@ -24,7 +23,7 @@ from ..datasets_scripts.store import GenomeStore
 from ..datasets_scripts.unfinished import PART, unfinished_parts
 from ..modeling import AtacForTrackPrediction
 from .averaging import Models, as_models
-from .fingerprints import model_fingerprint, source_fingerprint
+from .fingerprints import model_fingerprint, source_fingerprint, table_fingerprint
 from .ranks import ALONE, Ranks
 from .track_parts import count_values, read_track_parts, write_track_part
 
@@ -237,7 +236,7 @@ def predict_to_bigwig(
         "device": models[0].device.type,
         "bf16": torch.is_autocast_enabled(models[0].device.type),
         "source": source_fingerprint(source),
-        "regions": None if regions is None else hashlib.sha256(regions.to_csv(index=False).encode()).hexdigest(),
+        "regions": table_fingerprint(regions),
         "average_rc": average_rc,
     }
     with unfinished_parts(paths[0], depends, overwrite=overwrite, leader=ranks.leads) as folder:

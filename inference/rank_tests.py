@@ -1,4 +1,4 @@
-"""Tests and correlations on ranks: Spearman, Mann-Whitney U, Wilcoxon signed ranks.
+"""Tests on ranks: Mann-Whitney U, Wilcoxon signed ranks.
 
 Exact where the numbers are few and without ties, by the normal approximation with continuity and tie correction
 elsewhere (Hollander, Wolfe & Chicken 2014, sections 3.1 and 4.1), as scipy does.
@@ -8,22 +8,9 @@ import math
 
 import numpy as np
 
+from .ranking import ranks
+
 _EXACT_UP_TO = 50  # values of a side
-
-
-def ranks(values: np.ndarray) -> np.ndarray:
-    """Return ranks from 1 of (n,) values, equal ones with the mean of their ranks, float64."""
-    values = np.asarray(values)
-    _, inverse, counts = np.unique(values, return_inverse=True, return_counts=True)
-    ends = np.cumsum(counts)
-    return (ends - (counts - 1) / 2)[inverse.ravel()]
-
-
-def spearman(x: np.ndarray, y: np.ndarray) -> float:
-    """Return Spearman's rho of two (n,) arrays; NaN where one of them is constant."""
-    dx, dy = (side - side.mean() for side in (ranks(x), ranks(y)))
-    scale = math.sqrt(float(dx @ dx) * float(dy @ dy))
-    return float(dx @ dy) / scale if scale else math.nan
 
 
 def mann_whitney(x: np.ndarray, y: np.ndarray) -> tuple[float, float]:

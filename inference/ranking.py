@@ -80,19 +80,21 @@ def spearman(one: np.ndarray, other: np.ndarray) -> float:
     Raises:
         ValueError: the shapes differ, or a value is NaN.
     """
-    first, second = (_mid_ranks(values, np.ones(np.shape(other), np.int64)) for values in (one, other))
+    one, other = np.asarray(one), np.asarray(other)
+    if one.shape != other.shape or one.ndim != 1:
+        raise ValueError(f"both sides must have one shape (n,), got {one.shape} and {other.shape}")
+    if np.isnan(one).any() or np.isnan(other).any():
+        raise ValueError("both sides must be numbers, got NaN")
+    first, second = ranks(one), ranks(other)
     if not len(first) or np.ptp(first) == 0 or np.ptp(second) == 0:
         return math.nan
     return float(np.corrcoef(first, second)[0, 1])
 
 
-def _mid_ranks(values: np.ndarray, ones: np.ndarray) -> np.ndarray:
-    """Return each value's rank from the highest down, equal values sharing the mean of theirs."""
-    _, counts = _steps(values, ones)
-    order = np.argsort(np.asarray(values), kind="stable")[::-1]
-    ranks = np.empty(len(order))
-    ranks[order] = np.repeat(np.cumsum(counts) - (counts - 1) / 2, counts)
-    return ranks
+def ranks(values: np.ndarray) -> np.ndarray:
+    """Return ranks from 1 of (n,) values, equal ones with the mean of their ranks, float64."""
+    _, inverse, counts = np.unique(values, return_inverse=True, return_counts=True)
+    return (np.cumsum(counts) - (counts - 1) / 2)[inverse.ravel()]
 
 
 def _steps(scores: np.ndarray, labels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

@@ -8,7 +8,7 @@ import numpy as np
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
-from ..datasets_scripts.atomic import check_output, finished_folder
+from ..datasets_scripts.atomic import check_own_folder, finished_folder
 from ..datasets_scripts.store import GenomeStore
 from .cpu import pick_device
 from .evaluate import POOLED
@@ -50,12 +50,7 @@ def robustness_of_run(
         FileNotFoundError: no such model.
         ValueError: what `robustness` refuses.
     """
-    output = check_output(output, overwrite)
-    if output.is_dir() and (others := sorted({path.name for path in output.iterdir()} - _FILES)):
-        raise FileExistsError(
-            f"{output} holds other files ({', '.join(others[:3])}), which --overwrite would delete; "
-            "choose another folder"
-        )
+    output = check_own_folder(output, overwrite, _FILES)
     model = load_model(run)
     model.to(pick_device(device))  # pyright: ignore[reportArgumentType] - transformers' stub of `to`
     found = {"model": str(run), **robustness(model, store, **options)}

@@ -1,6 +1,5 @@
 """Score variants: from a file of any length to a row a variant, in chunks that survive an interruption."""
 
-import hashlib
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass
@@ -20,7 +19,7 @@ from ..datasets_scripts.unfinished import PART, unfinished_parts
 from ..datasets_scripts.variants import Variant, is_vcf, variants_of
 from ..modeling import AtacForTrackPrediction
 from .averaging import Models, as_models
-from .fingerprints import file_fingerprint, model_fingerprint, source_fingerprint
+from .fingerprints import file_fingerprint, model_fingerprint, source_fingerprint, table_fingerprint
 from .predict import Progress
 from .ranks import ALONE, Ranks
 from .variant_null import Sample
@@ -160,7 +159,7 @@ def _depends_on(
         "bf16": torch.is_autocast_enabled(models[0].device.type),
         "source": source_fingerprint(source),
         "variants": file_fingerprint(given) if isinstance(given, Path) else given,
-        "peaks": None if peaks is None else hashlib.sha256(peaks.to_csv(index=False).encode()).hexdigest(),
+        "peaks": table_fingerprint(peaks),
     }
 
 

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from .rank_tests import spearman
+from .ranking import spearman
 
 COUNTS = ("wgs_ref", "wgs_alt", "atac_ref", "atac_alt")
 

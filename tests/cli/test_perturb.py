@@ -55,6 +55,15 @@ def test_landscapes_centred_on_elements(words, tmp_path):
     assert not list((tmp_path / "out").glob("*.png"))
 
 
+def test_other_files_are_kept(words, tmp_path):
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / "effect_7.png").touch()
+    (tmp_path / "out" / "thesis.tex").touch()
+    refused = invoke(words, "--genes", "g.bed", "-o", tmp_path / "out", "--overwrite")
+    assert refused.exit_code == 2
+    assert "holds other files (thesis.tex), which --overwrite would delete" in " ".join(refused.stderr.split())
+
+
 @pytest.mark.parametrize(
     ("more", "message"),
     [

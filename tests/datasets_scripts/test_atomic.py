@@ -2,7 +2,7 @@ import errno
 from pathlib import Path
 
 import pytest
-from chromhub.datasets_scripts.atomic import check_output, finished_file, finished_folder
+from chromhub.datasets_scripts.atomic import check_output, check_own_folder, finished_file, finished_folder
 
 
 def names(folder: Path) -> list[str]:
@@ -90,3 +90,17 @@ def test_existing_output_is_refused(tmp_path) -> None:
     with pytest.raises(FileExistsError, match="is a file"), finished_folder(tmp_path / "file", overwrite=True):
         pass
     assert check_output(tmp_path / "file", overwrite=True) == tmp_path / "file"
+
+
+def test_only_a_folder_of_own_files_may_be_replaced(tmp_path) -> None:
+    out = tmp_path / "out"
+    assert check_own_folder(out, False, ["a.tsv"]) == out
+    out.mkdir()
+    for name in ("a.tsv", "decay_0.png", "decay_1.png"):
+        (out / name).touch()
+    assert check_own_folder(out, True, ["a.tsv", "decay_*.png"]) == out
+    with pytest.raises(FileExistsError, match="already exists"):
+        check_own_folder(out, False, ["a.tsv", "decay_*.png"])
+    message = r"holds files that are no table \(decay_0.png, decay_1.png\), which --overwrite would delete"
+    with pytest.raises(FileExistsError, match=message):
+        check_own_folder(out, True, ["a.tsv"], others="files that are no table")

@@ -10,7 +10,7 @@ from chromhub.inference.evaluate import check_fit, evaluate, flatten_metrics, pr
 from chromhub.inference.joint_levels import levels
 from chromhub.inference.peak_calls import CallRule, PeakCaller, agreement
 from chromhub.inference.peak_shape import cosine_similarity
-from chromhub.inference.rank_tests import spearman
+from chromhub.inference.ranking import spearman
 from chromhub.modeling import AtacConfig, AtacForTrackPrediction
 
 from .toy_genome import SPLIT, toy_store

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 from chromhub.inference import joint_levels
 from chromhub.inference.joint_levels import JointLevels, level_values, levels
-from chromhub.inference.rank_tests import spearman
+from chromhub.inference.ranking import spearman
 
 
 def test_levels_rise_with_the_value_and_hold_it_within_a_percent():

@@ -106,5 +106,9 @@ def test_the_command(data, tmp_path):
     assert len(pd.read_csv(tmp_path / "out" / "decay.tsv", sep="\t")) == 4 * 31
     said = json.loads(CliRunner().invoke(app, [*words, *options, "--json", "--overwrite"]).stdout)
     assert said["genes"] == 2
+    (tmp_path / "out" / "thesis.tex").touch()
+    refused = CliRunner().invoke(app, [*words, *options, "--overwrite"])
+    assert refused.exit_code == 2
+    assert "holds other files (thesis.tex), which --overwrite would delete" in " ".join(refused.stderr.split())
     refused = CliRunner().invoke(app, [*words, "--part", "all"])
     assert refused.exit_code == 2

@@ -2,7 +2,8 @@ import math
 
 import numpy as np
 import pytest
-from chromhub.inference.rank_tests import mann_whitney, ranks, spearman, wilcoxon
+from chromhub.inference.rank_tests import mann_whitney, wilcoxon
+from chromhub.inference.ranking import ranks, spearman
 
 
 def test_ranks_and_spearman_by_hand():
