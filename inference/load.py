@@ -104,9 +104,10 @@ def load_any(
 
 def output_names(model: Any) -> list[str]:
     """Return the names of a model's tracks, of a classifier's labels, in order."""
+    config: Any = model.config
     if isinstance(model, _CLASSIFIERS):
-        return [str(model.config.id2label[i]) for i in range(model.config.num_labels)]
-    return list(model.config.track_names or ())
+        return [str(config.id2label[i]) for i in range(config.num_labels)]
+    return list(config.track_names or ())
 
 
 def name_outputs(model: Any, adapter: str, *, revision: str | None = None) -> None:
