@@ -1,6 +1,5 @@
 """Landscape models shared: their card, the checks before a push, the registry, and loading without chromhub."""
 
-import importlib.util
 import os
 import subprocess
 import sys
@@ -19,9 +18,8 @@ from chromhub.inference.evaluation_folder import evaluate_run
 from chromhub.modeling import ClasterForProfileRegression
 from transformers import AutoModel
 
-_spec = importlib.util.spec_from_file_location("landscape_folder", Path(__file__).parents[1] / "landscape_folder.py")
-landscape_folder = importlib.util.module_from_spec(_spec)
-_spec.loader.exec_module(landscape_folder)
+from ..landscape_folder import write_landscape
+
 MINE = Publication("org/eu-seq", license="apache-2.0")
 _SCRIPT = """
 import sys
@@ -45,7 +43,7 @@ with torch.no_grad():
 def run(request, tmp_path_factory) -> Path:
     root = tmp_path_factory.mktemp(request.param)
     contacts = None if request.param == "landscape" else request.param
-    data, _ = landscape_folder.write_landscape(root / "eu-seq", contacts=contacts)
+    data, _ = write_landscape(root / "eu-seq", contacts=contacts)
     preset = "claster-tiny-contacts" if contacts else "claster-tiny"
     small = {"structure": {"kernel_size": 3}} if contacts else {}
     recipe = load_recipe(data=str(data.path), preset=preset, model=small, max_steps=2, batch_size=8)
