@@ -1,8 +1,5 @@
 """Landscape models shared: their card, the checks before a push, the registry, and loading without chromhub."""
 
-import os
-import subprocess
-import sys
 from pathlib import Path
 
 import chromhub
@@ -19,17 +16,10 @@ from chromhub.modeling import ClasterForProfileRegression
 from transformers import AutoModel
 
 from ..landscape_folder import write_landscape
+from ..without_chromhub import run_without_chromhub
 
 MINE = Publication("org/eu-seq", license="apache-2.0")
-_SCRIPT = """
-import sys
-
-class Absent:
-    def find_spec(self, name, path=None, target=None):
-        if name.split(".")[0] == "chromhub":
-            raise ModuleNotFoundError(name)
-
-sys.meta_path.insert(0, Absent())
+LOAD = """
 import torch
 from transformers import AutoModel
 
@@ -98,7 +88,6 @@ def test_it_loads_without_chromhub(run):
     model = chromhub.load(run)
     batch = inputs(model)
     torch.save(batch, run.parent / "inputs.pt")
-    environment = os.environ | {"HF_HUB_OFFLINE": "1", "HF_HOME": str(run.parent / "home"), "PYTHONPATH": ""}
-    subprocess.run([sys.executable, "-P", "-c", _SCRIPT], check=True, cwd=run.parent, env=environment)
+    run_without_chromhub(LOAD, folder=run.parent)
     with torch.no_grad():
         assert torch.equal(torch.load(run.parent / "outputs.pt"), model(**batch).predictions)
