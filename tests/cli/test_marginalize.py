@@ -17,12 +17,6 @@ def call(*arguments):
     return RUNNER.invoke(app, ["marginalize", *map(str, arguments), "--device", "cpu"])
 
 
-@pytest.fixture
-def run(tmp_path, tiny_model):
-    tiny_model.save_pretrained(tmp_path / "run")
-    return tmp_path / "run"
-
-
 def test_a_motif_and_tn5(run, tmp_path):
     pytest.importorskip("tangermeme.ersatz", reason='needs tangermeme: pip install "chromhub[interpret]"')
     write_motifs(tmp_path / "a.meme", {"MA1 Reb1": np.eye(4)})
