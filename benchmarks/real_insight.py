@@ -29,7 +29,7 @@ from chromhub.inference.attribute import AttributionSettings
 from chromhub.inference.attribution_folder import attribute_to_folder
 from chromhub.inference.class_predictions import class_logits
 from chromhub.inference.cpu import prepare_cpu
-from chromhub.inference.load import load_classifier, load_model
+from chromhub.inference.load import load_classifier, load_sequence_model
 from chromhub.inference.marginal_folder import chosen_motifs, write_effects
 from chromhub.inference.marginalize import TN5, backgrounds, marginalize, tn5_verdict
 from chromhub.inference.meme import read_motifs
@@ -62,7 +62,7 @@ def strongest(store: GenomeStore, count: int) -> pd.DataFrame:
 
 def motifs(arguments: argparse.Namespace) -> dict[str, Any]:
     """Attribute, find motifs, insert them."""
-    store, model = GenomeStore.open(arguments.store), load_model(arguments.run)
+    store, model = GenomeStore.open(arguments.store), load_sequence_model(arguments.run)
     folder = arguments.work or Path(tempfile.mkdtemp(prefix="insight-"))
     settings = AttributionSettings("deep-lift", shuffles=arguments.shuffles, width=600)
     if not (folder / "attributions").exists():
@@ -94,7 +94,7 @@ def motifs(arguments: argparse.Namespace) -> dict[str, Any]:
 
 def marginal(arguments: argparse.Namespace, folder: Path | None = None) -> dict[str, Any]:
     """Insert the motifs named, and Tn5's, into shuffled backgrounds."""
-    store, model = GenomeStore.open(arguments.store), load_model(arguments.run)
+    store, model = GenomeStore.open(arguments.store), load_sequence_model(arguments.run)
     folder = folder or arguments.work or Path(tempfile.mkdtemp(prefix="insight-"))
     wanted = {**chosen_motifs(arguments.motif, read_motifs(arguments.meme)), **TN5}
     windows = backgrounds(store, length=model.config.input_length, count=arguments.backgrounds)

@@ -99,6 +99,7 @@ def test_the_target_is_the_weighted_profile():
 def test_of_a_classifier_it_is_the_logit(tangermeme, method):
     config = random_model("dcnn-tiny").config.to_dict() | {"num_labels": 2}
     model = random_models.randomise(AtacForSequenceClassification(AtacConfig(**config)))
+    torch.nn.init.normal_(model.classifier.weight)
     codes = window()
     inputs = torch.from_numpy(codes)[None]
     shuffled = tangermeme.dinucleotide_shuffle(one_hot(inputs, torch.float32), n=3, random_state=0)[0]
