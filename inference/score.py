@@ -17,13 +17,11 @@ from ..datasets_scripts.fasta import Fasta
 from ..datasets_scripts.store import GenomeStore
 from ..datasets_scripts.unfinished import PART, unfinished_parts
 from ..datasets_scripts.variants import Variant, is_vcf, variants_of
-from ..modeling import AtacForTrackPrediction
-from .averaging import Models, as_models
 from .fingerprints import file_fingerprint, model_fingerprint, source_fingerprint, table_fingerprint
 from .predict import Progress
 from .ranks import ALONE, Ranks
 from .variant_null import Sample
-from .variant_scorer import TESTED, ScoreSettings, VariantScorer, describe
+from .variant_scorer import ScoreSettings, VariantModels, VariantScorer
 from .variant_tables import merge_tsv, merge_vcf, score_columns, write_part
 from .variants import OK, GenomeBases
 
@@ -46,7 +44,7 @@ class Scored:
 
 
 def score_file(
-    models: Models,
+    models: VariantModels,
     source: GenomeStore | Fasta,
     given: list[str] | Path,
     output: str | Path,
@@ -76,7 +74,7 @@ def score_file(
         FileExistsError: `output` exists and `overwrite` is not given.
         ValueError: no variant, a broken line, no chromosome in common, or an output that does not go with the input.
     """
-    models, output = as_models(models), check_output(output, overwrite)
+    output = check_output(output, overwrite)
     source_vcf = _check_output(given, output)
     variants = variants_of(given)
     sample = Sample(settings.num_null, np.random.default_rng([settings.seed, 0]))
@@ -88,7 +86,7 @@ def score_file(
     if progress:
         progress(0, total)
     output.parent.mkdir(parents=True, exist_ok=True)
-    depends = _depends_on(models, source, given, settings, peaks)
+    depends = _depends_on(scorer, source, given, peaks)
     with unfinished_parts(output, depends, overwrite=overwrite, leader=ranks.leads) as folder:
         ranks.wait()
         _distributions(scorer, folder, sample.kept, _on_genome(peaks, source), ranks)
@@ -103,18 +101,13 @@ def score_file(
             if progress:
                 progress(done, total)
         ranks.wait()
-        tracks = list(models[0].config.track_names or ())
-        columns = score_columns(scorer.names, tracks)
+        columns = score_columns(scorer.names, scorer.alleles.outputs)
         counts: Counter[str] = Counter()
         if ranks.leads and source_vcf is not None:
-            meanings = dict(
-                zip(
-                    columns,
-                    (meaning for m in map(describe, scorer.names) for meaning in [m] * len(tracks)),
-                    strict=True,
-                )
+            meanings = [scorer.describe(name) for name in scorer.names for _ in scorer.alleles.outputs]
+            counts = merge_vcf(
+                parts, source_vcf, output, dict(zip(columns, meanings, strict=True)), overwrite=overwrite
             )
-            counts = merge_vcf(parts, source_vcf, output, meanings, overwrite=overwrite)
         elif ranks.leads:
             counts = merge_tsv(parts, output, columns, overwrite=overwrite)
     return Scored(output, tuple(columns), dict(counts))
@@ -144,14 +137,11 @@ def _survey(variants: Callable[[], Iterator[Variant]], sample: Sample) -> tuple[
 
 
 def _depends_on(
-    models: Sequence[AtacForTrackPrediction],
-    source: GenomeStore | Fasta,
-    given: list[str] | Path,
-    settings: ScoreSettings,
-    peaks: pd.DataFrame | None,
+    scorer: VariantScorer, source: GenomeStore | Fasta, given: list[str] | Path, peaks: pd.DataFrame | None
 ) -> dict[str, Any]:
     """Return all that a chunk depends on; not the batch size."""
-    kept = {name: value for name, value in asdict(settings).items() if name != "batch_size"}
+    kept = {name: value for name, value in asdict(scorer.settings).items() if name != "batch_size"}
+    models = scorer.alleles.models
     return {
         **kept,
         "models": [model_fingerprint(model) for model in models],
@@ -189,7 +179,7 @@ def _distributions(
     ranks.wait()
     with np.load(path) as arrays:
         scorer.background = arrays.get("background")
-        scorer.null = {name: arrays[f"null_{name}"] for name in TESTED if f"null_{name}" in arrays}
+        scorer.null = {name: arrays[f"null_{name}"] for name in scorer.alleles.tested if f"null_{name}" in arrays}
 
 
 def _chunks(variants: Iterator[Variant]) -> Iterator[list[Variant]]:
