@@ -44,6 +44,10 @@ def score(
         float | None,
         typer.Option(help="Signal added to both sides of a ratio, of tracks.  [default: 0.001]", min=0),
     ] = None,
+    figures: Annotated[
+        Path | None, typer.Option(help="Folder to make: a PNG of each of the variants with the largest logfc.")
+    ] = None,
+    num_figures: Annotated[int, typer.Option(help="Variants drawn in --figures.", min=1)] = 10,
     seed: Annotated[int, typer.Option(help="Of the random variants and the choice of peaks.")] = 0,
     batch_size: Annotated[int, typer.Option(help="Variants predicted at once.", min=1)] = 32,
     bf16: Annotated[
@@ -67,6 +71,7 @@ def score(
     from ..inference.load import load_any
     from ..inference.ranks import find_ranks
     from ..inference.score import score_file
+    from ..inference.variant_figures import VariantFigures
     from ..inference.variant_scorer import ScoreSettings
     from ..modeling import AtacForTrackPrediction, ClasterForProfileRegression
 
@@ -122,11 +127,21 @@ def score(
             overwrite=overwrite,
             progress=on_progress,
             ranks=ranks,
+            figures=VariantFigures(figures, num_figures) if figures else None,
         )
     if not ranks.leads:
         return
     if as_json:
-        print_json({"path": str(written.path), "columns": list(written.columns), "counts": written.counts})
+        print_json(
+            {
+                "path": str(written.path),
+                "columns": list(written.columns),
+                "counts": written.counts,
+                "figures": [str(path) for path in written.figures],
+            }
+        )
         return
     say(", ".join(f"{number:,} {status}" for status, number in sorted(written.counts.items())))
     out.print(str(written.path), markup=False, soft_wrap=True)
+    if figures:
+        out.print(str(figures), markup=False, soft_wrap=True)

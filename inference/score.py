@@ -2,6 +2,7 @@
 
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from itertools import islice
 from pathlib import Path
@@ -11,7 +12,7 @@ import numpy as np
 import pandas as pd
 import torch
 
-from ..datasets_scripts.atomic import check_output, finished_file
+from ..datasets_scripts.atomic import check_output, finished_file, finished_folder
 from ..datasets_scripts.chrom_names import match_chroms
 from ..datasets_scripts.fasta import Fasta
 from ..datasets_scripts.store import GenomeStore
@@ -20,9 +21,10 @@ from ..datasets_scripts.variants import Variant, is_vcf, variants_of
 from .fingerprints import file_fingerprint, model_fingerprint, source_fingerprint, table_fingerprint
 from .predict import Progress
 from .ranks import ALONE, Ranks
+from .variant_figures import VariantFigures, check_figures, draw_variants
 from .variant_null import Sample
 from .variant_scorer import ScoreSettings, VariantModels, VariantScorer
-from .variant_tables import merge_tsv, merge_vcf, score_columns, write_part
+from .variant_tables import largest_variants, merge_tsv, merge_vcf, score_columns, write_part
 from .variants import OK, GenomeBases
 
 _CHUNK = 1024  # variants of a part
@@ -36,11 +38,13 @@ class Scored:
         path: the file.
         columns: of scores.
         counts: variants by status.
+        figures: those drawn, the largest change first.
     """
 
     path: Path
     columns: tuple[str, ...]
     counts: dict[str, int]
+    figures: tuple[Path, ...] = ()
 
 
 def score_file(
@@ -54,6 +58,7 @@ def score_file(
     overwrite: bool = False,
     progress: Progress | None = None,
     ranks: Ranks = ALONE,
+    figures: VariantFigures | None = None,
 ) -> Scored:
     """Score every variant of a file, or those given as text; what cannot be scored is there with its status.
 
@@ -69,10 +74,12 @@ def score_file(
         overwrite: replace an existing file.
         progress: told how many variants are done.
         ranks: of several processes with one `output`, which this is; each scores its chunks, the leader joins them.
+        figures: a folder of pictures of the variants with the largest log2 fold change.
 
     Raises:
-        FileExistsError: `output` exists and `overwrite` is not given.
-        ValueError: no variant, a broken line, no chromosome in common, or an output that does not go with the input.
+        FileExistsError: `output` or the folder of figures exists and `overwrite` is not given.
+        ValueError: no variant, a broken line, no chromosome in common, or an output or figures that do not go with the
+            input.
     """
     output = check_output(output, overwrite)
     source_vcf = _check_output(given, output)
@@ -83,6 +90,8 @@ def score_file(
         raise ValueError(f"{given} holds no variant" if isinstance(given, Path) else "no variant was given")
     genome = GenomeBases(source, chroms)
     scorer = VariantScorer(models, genome, settings)
+    if figures:
+        check_figures(figures, scorer, output, overwrite=overwrite)
     if progress:
         progress(0, total)
     output.parent.mkdir(parents=True, exist_ok=True)
@@ -103,14 +112,29 @@ def score_file(
         ranks.wait()
         columns = score_columns(scorer.names, scorer.alleles.outputs)
         counts: Counter[str] = Counter()
-        if ranks.leads and source_vcf is not None:
-            meanings = [scorer.describe(name) for name in scorer.names for _ in scorer.alleles.outputs]
-            counts = merge_vcf(
-                parts, source_vcf, output, dict(zip(columns, meanings, strict=True)), overwrite=overwrite
-            )
-        elif ranks.leads:
-            counts = merge_tsv(parts, output, columns, overwrite=overwrite)
-    return Scored(output, tuple(columns), dict(counts))
+        drawn: list[Path] = []
+        if ranks.leads:
+            with _figures(figures, scorer, parts, columns, overwrite) as drawn:
+                if source_vcf is None:
+                    counts = merge_tsv(parts, output, columns, overwrite=overwrite)
+                else:
+                    meanings = [scorer.describe(name) for name in scorer.names for _ in scorer.alleles.outputs]
+                    described = dict(zip(columns, meanings, strict=True))
+                    counts = merge_vcf(parts, source_vcf, output, described, overwrite=overwrite)
+    return Scored(output, tuple(columns), dict(counts), tuple(drawn))
+
+
+@contextmanager
+def _figures(
+    wanted: VariantFigures | None, scorer: VariantScorer, parts: Sequence[Path], columns: Sequence[str], overwrite: bool
+) -> Iterator[list[Path]]:
+    """Draw what is wanted and yield the files, which are there once the block has ended well."""
+    if wanted is None:
+        yield []
+        return
+    with finished_folder(wanted.folder, overwrite) as folder:
+        largest = largest_variants(parts, columns, "logfc", count=wanted.count)
+        yield [wanted.folder / name for name in draw_variants(scorer, largest, folder)]
 
 
 def _check_output(given: list[str] | Path, output: Path) -> Path | None:

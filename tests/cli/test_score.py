@@ -91,12 +91,28 @@ def test_what_a_classifier_refuses(run, store, tmp_path):
     for arguments, sentence in (
         ([folder, "--window", 512], "--window of predicted tracks cannot be given for"),
         ([folder, "--window", 512, "--pseudocount", 0], "--window and --pseudocount of predicted tracks cannot"),
+        ([folder, "--figures", tmp_path / "figures"], "which a classifier has none of: leave out --figures"),
         ([run, folder], "must all predict tracks or all be classifiers"),
     ):
         result = score(*arguments, *common, "--variant", typed(3000, "G"))
         assert result.exit_code == 2, (sentence, result.output)
         assert sentence in result.stderr
         assert len(result.stderr.splitlines()) == 1
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["classifier", "run"]
+
+
+def test_figures(run, store, tmp_path):
+    figures = tmp_path / "figures"
+    one = ["--data", store.path, "--variant", typed(3000, "GATTA"), "--figures", figures]
+    result = score(run, *one, "-o", tmp_path / "a.tsv", "--json")
+    assert result.exit_code == 0, result.output
+    assert json.loads(result.stdout)["figures"] == [str(figures / "1_B_3001.png")]
+    result = score(run, *one, "-o", tmp_path / "b.tsv")
+    assert result.exit_code == 2
+    assert "figures already exists" in result.stderr
+    result = score(run, *one, "-o", tmp_path / "b.tsv", "--overwrite")
+    assert result.exit_code == 0, result.output
+    assert result.stdout.splitlines() == [str(tmp_path / "b.tsv"), str(figures)]
 
 
 def test_bad_input_ends_in_one_sentence(run, store, tmp_path):
