@@ -17,10 +17,10 @@ from .variants import first_base
 
 _MEANINGS = {
     "ref_logit": "logit of the REF allele's window",
-    "alt_logit": "the same of the ALT allele",
+    "alt_logit": "logit of the ALT allele's window",
     "logit_change": "alt_logit minus ref_logit: natural log of the odds ratio, where labels do not exclude one another",
     "ref_probability": "probability of the label, of the REF allele's logits",
-    "alt_probability": "the same of the ALT allele",
+    "alt_probability": "probability of the label, of the ALT allele's logits",
 }
 
 
