@@ -6,8 +6,8 @@
 
 `motifs` attributes the regions with the most measured signal (peaks of the store; where it has none, tiles of 512 bp;
 the strongest 1 % left out as artefacts), finds motifs with tfmodisco-lite, names them after the MEME file, and inserts
-the motifs named and Tn5's into shuffled backgrounds, which `marginal` does alone. Regions of all parts are taken:
-nothing here is an evaluation.
+the motifs named, and of a track model Tn5's, into shuffled backgrounds, which `marginal` does alone. Regions of all
+parts are taken: nothing here is an evaluation.
 
 `variants` scores the dsQTL SNPs of chr22 (Lee et al. 2015) whose window has no N, and the GP1BA saturation mutagenesis
 (Kircher et al. 2019), with a classifier: the change of its logit, mean of both strands. AUPRC is beside that of the
@@ -30,14 +30,15 @@ from chromhub.datasets_scripts.windows import peak_windows
 from chromhub.inference.attribute import AttributionSettings
 from chromhub.inference.attribution_folder import attribute_to_folder
 from chromhub.inference.cpu import prepare_cpu
-from chromhub.inference.load import load_classifier, load_model
+from chromhub.inference.load import load_classifier, load_sequence_model
 from chromhub.inference.marginal_folder import chosen_motifs, write_effects
-from chromhub.inference.marginalize import TN5, backgrounds, marginalize, tn5_verdict
+from chromhub.inference.marginalize import TN5, backgrounds, marginalize, marginalize_label, tn5_verdict
 from chromhub.inference.meme import read_motifs
 from chromhub.inference.motif_folder import motifs_to_folder
 from chromhub.inference.ranking import average_precision, spearman
 from chromhub.inference.variant_scorer import ScoreSettings, VariantScorer
 from chromhub.inference.variants import OK, GenomeBases, allele_windows
+from chromhub.modeling import AtacForTrackPrediction
 
 RESULTS = Path(__file__).parent / "results" / "insight.json"
 _TILE = 512
@@ -64,7 +65,7 @@ def strongest(store: GenomeStore, count: int) -> pd.DataFrame:
 
 def motifs(arguments: argparse.Namespace) -> dict[str, Any]:
     """Attribute, find motifs, insert them."""
-    store, model = GenomeStore.open(arguments.store), load_model(arguments.run)
+    store, model = GenomeStore.open(arguments.store), load_sequence_model(arguments.run)
     folder = arguments.work or Path(tempfile.mkdtemp(prefix="insight-"))
     settings = AttributionSettings("deep-lift", shuffles=arguments.shuffles, width=600)
     if not (folder / "attributions").exists():
@@ -86,22 +87,28 @@ def motifs(arguments: argparse.Namespace) -> dict[str, Any]:
         "largest_additivity_error": about["largest_additivity_error"],
         "seqlets": found["seqlets"],
         "database": found["database"],
+        "tn5_share": found["tn5_share"],
         "motifs": [
             {**{key: motif[key] for key in ("name", "consensus", "seqlets", "share")}, "match": motif["matches"][0]}
             for motif in found["motifs"]
         ],
-        **marginal(arguments, folder),
+        **marginal(arguments, folder, found["tn5_share"]),
     }
 
 
-def marginal(arguments: argparse.Namespace, folder: Path | None = None) -> dict[str, Any]:
+def marginal(
+    arguments: argparse.Namespace, folder: Path | None = None, tn5_share: float | None = None
+) -> dict[str, Any]:
     """Insert the motifs named, and Tn5's, into shuffled backgrounds."""
-    store, model = GenomeStore.open(arguments.store), load_model(arguments.run)
+    store, model = GenomeStore.open(arguments.store), load_sequence_model(arguments.run)
     folder = folder or arguments.work or Path(tempfile.mkdtemp(prefix="insight-"))
-    wanted = {**chosen_motifs(arguments.motif, read_motifs(arguments.meme)), **TN5}
-    windows = backgrounds(store, length=model.config.input_length, count=arguments.backgrounds)
-    effects = marginalize(model, wanted, windows)
-    verdict = tn5_verdict([effect for effect in effects if effect.name in TN5])
+    wanted = chosen_motifs(arguments.motif, read_motifs(arguments.meme))
+    windows = backgrounds(store, length=int(model.config.input_length or 0), count=arguments.backgrounds)
+    if not isinstance(model, AtacForTrackPrediction):
+        found = write_effects(marginalize_label(model, wanted, windows), {}, folder / "marginal", overwrite=True)
+        return {"backgrounds": len(windows), "marginal": found["motifs"]}
+    effects = marginalize(model, {**wanted, **TN5}, windows)
+    verdict = tn5_verdict([effect for effect in effects if effect.name in TN5], tn5_share)
     options = {"bin_size": model.config.bin_size, "overwrite": True}
     found = write_effects(effects, {"tn5": verdict}, folder / "marginal", **options)
     return {"backgrounds": len(windows), "marginal": found["motifs"], "tn5": verdict}

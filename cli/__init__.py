@@ -16,6 +16,7 @@ from . import data_landscape as _data_landscape  # noqa: F401
 from . import data_tracks as _data_tracks  # noqa: F401
 from . import demo as _demo  # noqa: F401
 from . import evaluate as _evaluate  # noqa: F401
+from . import evaluate_variants as _evaluate_variants  # noqa: F401
 from . import info as _info  # noqa: F401
 from . import marginalize as _marginalize  # noqa: F401
 from . import merge as _merge  # noqa: F401

@@ -20,7 +20,9 @@ def attribute(
         str,
         typer.Option(help="deep-lift, integrated-gradients, input-x-gradient or saturation-mutagenesis."),
     ] = "deep-lift",
-    track: Annotated[str | None, typer.Option(help="Name of the track.  [default: the first]")] = None,
+    track: Annotated[
+        str | None, typer.Option(help="Name of the track, of a classifier of the label.  [default: the first]")
+    ] = None,
     width: Annotated[int | None, typer.Option(help="bp in the middle that are kept.  [default: all]", min=1)] = None,
     shuffles: Annotated[int, typer.Option(help="Dinucleotide-shuffled references of a window.", min=1)] = 20,
     steps: Annotated[int, typer.Option(help="Points of integrated gradients.", min=1)] = 50,
@@ -35,7 +37,8 @@ def attribute(
     """Attribute predicted signal to bases: arrays for tfmodisco-lite, BED, bigWig and logos.
 
     What is explained is the weighted profile: the sum of w p over the target's bins, with p the predicted signal (log1p
-    scale) and w = p / sum(p), held fixed. A run that was interrupted goes on where it was.
+    scale) and w = p / sum(p), held fixed; of a classifier it is the logit of a label. A run that was interrupted goes
+    on where it was.
     """
     from ..datasets_scripts.bed import read_intervals
     from ..datasets_scripts.fasta import Fasta
@@ -43,7 +46,7 @@ def attribute(
     from ..inference.attribute import AttributionSettings
     from ..inference.attribution_folder import attribute_to_folder, attribution_regions
     from ..inference.cpu import device_name, pick_device, prepare_cpu  # here, so that --help need not load torch
-    from ..inference.load import load_model
+    from ..inference.load import load_sequence_model
 
     if (data is None) == (fasta is None):
         raise ValueError("give --data or --fasta, one of the two: where the sequence comes from")
@@ -52,7 +55,7 @@ def attribute(
     settings = AttributionSettings(method, shuffles, steps, width, seed, batch_size)
     chosen = attribution_regions(source, read_intervals(regions) if regions else None, max_regions=max_regions)
     where = pick_device(device)
-    model = load_model(run)
+    model = load_sequence_model(run)
     model.to(where)  # pyright: ignore[reportArgumentType] - transformers' stub of `to`
     with progress() as bar:
         task = bar.add_task("regions", total=None)

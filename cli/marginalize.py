@@ -1,7 +1,7 @@
 """`chromhub marginalize`: what a motif does on its own, and whether the model has learned Tn5's preference."""
 
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, cast
 
 import typer
 from rich.box import SIMPLE_HEAD
@@ -22,7 +22,9 @@ def marginalize(
     data: Annotated[Path | None, typer.Option(help="Folder that `chromhub data build` made.")] = None,
     fasta: Annotated[Path | None, typer.Option(help="Genome that backgrounds are shuffled from.")] = None,
     backgrounds: Annotated[int, typer.Option("-n", "--backgrounds", help="Shuffled windows.", min=2)] = 100,
-    track: Annotated[str | None, typer.Option(help="Name of the track.  [default: the first]")] = None,
+    track: Annotated[
+        str | None, typer.Option(help="Name of the track, of a classifier of the label.  [default: the first]")
+    ] = None,
     seed: Annotated[int, typer.Option(help="Of the backgrounds.")] = 0,
     batch_size: Annotated[int, typer.Option(help="Windows predicted at once.", min=1)] = 64,
     device: Annotated[str | None, typer.Option(help="cpu, cuda or mps.  [default: the best there is]")] = None,
@@ -30,19 +32,20 @@ def marginalize(
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace an earlier result.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print marginalize.json on standard output.")] = False,
 ) -> None:
-    """Insert motifs into shuffled sequences: the mean change of the predicted signal, with its 95 % interval."""
+    """Insert motifs into shuffled sequences: the mean change of the predicted signal, or of a classifier's logit."""
     import json
 
     from ..datasets_scripts.atomic import check_own_folder
     from ..datasets_scripts.fasta import Fasta
     from ..datasets_scripts.store import GenomeStore
     from ..inference.cpu import device_name, pick_device, prepare_cpu  # here, so that --help need not load torch
-    from ..inference.load import load_model
-    from ..inference.marginal_folder import FILES, chosen_motifs, write_effects
-    from ..inference.marginalize import TN5, tn5_verdict
+    from ..inference.load import load_sequence_model, output_names
+    from ..inference.marginal_folder import FILES, by_effect, chosen_motifs, write_effects
+    from ..inference.marginalize import TN5, MarginalEffect, marginalize_label, tn5_verdict
     from ..inference.marginalize import backgrounds as shuffled_windows
-    from ..inference.marginalize import marginalize as measure
+    from ..inference.marginalize import marginalize as marginalize_track
     from ..inference.meme import read_motifs
+    from ..modeling import AtacForTrackPrediction
 
     if (data is None) == (fasta is None):
         raise ValueError("give --data or --fasta, one of the two: where backgrounds come from")
@@ -52,45 +55,50 @@ def marginalize(
     sequences = chosen_motifs(motif or [], read_motifs(meme) if meme else None)
     share = None
     if motifs is not None:
-        found = json.loads((motifs / "motifs.json").read_text())["motifs"]
-        share = sum(each["share"] for each in found if each["matches"][0]["name"].lower().startswith("tn5"))
+        share = json.loads((motifs / "motifs.json").read_text())["tn5_share"]
     prepare_cpu(threads)
     source = GenomeStore.open(data) if data is not None else Fasta(fasta)  # pyright: ignore[reportArgumentType]
     where = pick_device(device)
-    model = load_model(run)
+    model = load_sequence_model(run)
     model.to(where)  # pyright: ignore[reportArgumentType] - transformers' stub of `to`
-    names = list(model.config.track_names or ())
+    names, config = output_names(model), cast(Any, model.config)
+    kind = "track" if isinstance(model, AtacForTrackPrediction) else "label"
     if track is not None and track not in names:
-        raise ValueError(f"the model has no track {track!r}; it has {', '.join(names)}")
+        raise ValueError(f"the model has no {kind} {track!r}; it has {', '.join(names)}")
+    if tn5 and kind == "label":
+        raise ValueError(f"--tn5 looks at the signal along the window, and {run} is a classifier: leave it out")
     try:
-        windows = shuffled_windows(source, length=model.config.input_length, count=backgrounds, seed=seed)
+        windows = shuffled_windows(source, length=config.input_length, count=backgrounds, seed=seed)
     except ModuleNotFoundError as error:
         raise ValueError(str(error)) from None
     wanted = {**sequences, **(TN5 if tn5 else {})}
     with progress() as bar:
         task = bar.add_task("motifs", total=len(wanted))
         say(f"inserting {len(wanted)} motifs into {len(windows)} backgrounds: {run} on {device_name(where)}")
-        effects = measure(
-            model,
-            wanted,
-            windows,
-            track=names.index(track) if track else 0,
-            batch_size=batch_size,
-            seed=seed,
-            progress=lambda done, total: bar.update(task, completed=done, total=total),
-        )
-    about: dict[str, Any] = {"model": run, "track": track or names[0], "seed": seed}
+        index = names.index(track) if track else 0
+        options: dict[str, Any] = {
+            **{"batch_size": batch_size, "seed": seed},
+            "progress": lambda done, total: bar.update(task, completed=done, total=total),
+        }
+        if isinstance(model, AtacForTrackPrediction):
+            effects = marginalize_track(model, wanted, windows, track=index, **options)
+        else:
+            effects = marginalize_label(model, wanted, windows, label=index, **options)
+    about: dict[str, Any] = {"model": run, kind: track or names[0], "seed": seed}
     if tn5:
-        about["tn5"] = tn5_verdict([effect for effect in effects if effect.name in TN5], share)
-    found = write_effects(effects, about, output, bin_size=model.config.bin_size, overwrite=overwrite)
+        judged = [effect for effect in effects if isinstance(effect, MarginalEffect) and effect.name in TN5]
+        about["tn5"] = tn5_verdict(judged, share)
+    bin_size = config.bin_size if kind == "track" else None
+    found = write_effects(effects, about, output, bin_size=bin_size, overwrite=overwrite)
     if as_json:
         print_json(found)
         return
-    table = Table("motif", "sequence", "log2 change", "95 %", "at the motif", "95 %", box=SIMPLE_HEAD)
+    columns = ("log2 change", "95 %", "at the motif", "95 %") if kind == "track" else ("change of the logit", "95 %")
+    table = Table("motif", "sequence", *columns, box=SIMPLE_HEAD)
     table.title = f"{len(windows)} backgrounds, both strands"
-    for effect in sorted(effects, key=lambda effect: -effect.log2_fold[0]):
+    for effect in by_effect(effects):
         cells = []
-        for mean, low, high in (effect.log2_fold, effect.local_log2_fold):
+        for mean, low, high in effect.measures.values():
             cells += [f"{mean:+.3f}", f"{low:+.3f} to {high:+.3f}"]
         table.add_row(escape(effect.name), effect.sequence, *cells)
     out.print(table)

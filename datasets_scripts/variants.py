@@ -101,7 +101,7 @@ def read_variants(path: str | Path) -> Iterator[Variant]:
             cells = line.split("\t")
             place = f"{path}, line {number}"
             if columns is None:
-                columns = _header(cells, place)
+                columns = variant_header(cells, place)
                 continue
             if len(cells) <= max(columns.values()):
                 raise ValueError(
@@ -146,8 +146,12 @@ def _refuse_bcf(path: str | Path, start: bytes) -> None:
         )
 
 
-def _header(cells: list[str], place: str) -> dict[str, int]:
-    """Return where the columns are."""
+def variant_header(cells: list[str], place: str) -> dict[str, int]:
+    """Return where the columns chrom, pos, ref, alt (and id, where there is one) are in a header line.
+
+    Raises:
+        ValueError: one of them is missing.
+    """
     if cells[0] == "#CHROM" and cells[1:5] == ["POS", "ID", "REF", "ALT"]:
         return {"chrom": 0, "pos": 1, "id": 2, "ref": 3, "alt": 4}
     found = {}

@@ -4,6 +4,7 @@ What is explained is one number, the weighted profile: the sum over the target's
 predicted signal of a track in the scale of training and w = p / sum(p), taken at the sequence itself and held fixed.
 Grover et al. follow ChromBPNet, whose weights are the softmax of its logits (kundajelab/chrombpnet,
 chrombpnet/evaluation/interpret/shap_utils.py, `get_weightedsum_meannormed_logits`); our models have signal, no logits.
+Of a classifier it is the logit of a label.
 
 Scores are hypothetical: each base in place of what the references hold there. Where they belong to the sequence's own
 bases they are its contributions, which sum to its output less the mean output of the references: the additivity.
@@ -22,6 +23,7 @@ from torch import Tensor, nn
 from ..modeling import AtacForTrackPrediction, SummedModel, summed_model
 from ..modeling.one_hot import as_one_hot
 from .attribution_rules import TOLERANCE, deep_lift_shap, tangermeme_module
+from .load import Classifier
 
 METHODS = ("deep-lift", "integrated-gradients", "input-x-gradient", "saturation-mutagenesis")
 ADDITIVE = METHODS[:2]
@@ -77,7 +79,7 @@ class WindowAttribution(NamedTuple):
 
     Attributes:
         hypothetical: (4, width) float32.
-        output: the weighted profile of the window.
+        output: the weighted profile of the window, or the logit.
         additivity_error: of DeepLIFT the largest over the references, of integrated gradients that of their mean;
             NaN of a method without references.
     """
@@ -88,9 +90,9 @@ class WindowAttribution(NamedTuple):
 
 
 def attribute_window(
-    model: AtacForTrackPrediction, codes: np.ndarray, settings: AttributionSettings, *, track: int = 0
+    model: AtacForTrackPrediction | Classifier, codes: np.ndarray, settings: AttributionSettings, *, track: int = 0
 ) -> WindowAttribution:
-    """Attribute the weighted profile of a window to its bases.
+    """Attribute the weighted profile of a window, or a classifier's logit, to its bases.
 
     What misses the tolerance in float32 is done again in float64, and integrated gradients with up to sixteen times the
     steps. The caller must look at the error: it may still be larger.
@@ -99,13 +101,13 @@ def attribute_window(
         model: in evaluation mode.
         codes: (input_length,) uint8 base codes without N.
         settings: how.
-        track: index of the track.
+        track: index of the track or label.
 
     Raises:
         ModuleNotFoundError: the method needs tangermeme, which is not installed.
     """
     inputs = torch.from_numpy(np.array(codes))[None].to(model.device)
-    weights = profile_weights(model, inputs, track=track)
+    weights = profile_weights(model, inputs, track=track) if isinstance(model, AtacForTrackPrediction) else None
     if settings.method in ADDITIVE:
         shuffle = tangermeme_module("ersatz").dinucleotide_shuffle
         references = shuffle(as_one_hot(inputs.cpu(), torch.float32), n=settings.shuffles, random_state=settings.seed)

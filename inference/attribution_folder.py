@@ -23,6 +23,7 @@ from ..modeling import AtacForTrackPrediction
 from .attribute import ADDITIVE, AttributionSettings, attribute_window, contributions, settings_as_dict
 from .attribution_rules import tangermeme_module
 from .fingerprints import model_fingerprint, source_fingerprint, table_fingerprint
+from .load import Classifier, output_names
 from .logos import save_logo
 from .predict import Progress
 from .provenance import library_versions
@@ -74,7 +75,7 @@ def attribution_regions(
 
 
 def attribute_to_folder(
-    model: AtacForTrackPrediction,
+    model: AtacForTrackPrediction | Classifier,
     source: GenomeStore | Fasta,
     output: str | Path,
     *,
@@ -93,7 +94,7 @@ def attribute_to_folder(
         output: folder to make.
         regions: from `attribution_regions`.
         settings: how.
-        track: name; None for the first.
+        track: name of the track, of a classifier of the label; None for the first.
         num_logos: of the regions with the strongest contributions.
         overwrite: replace an existing folder.
         progress: told how many regions are done.
@@ -104,14 +105,16 @@ def attribute_to_folder(
 
     Raises:
         FileExistsError: `output` exists and `overwrite` is not given, or it holds other files.
-        ValueError: no such track, tangermeme is missing, or no region is left.
+        ValueError: no such track or label, tangermeme is missing, or no region is left.
     """
     output = check_own_folder(output, overwrite, _FILES)
-    names = list(model.config.track_names or ())
+    names = output_names(model)
     track = names[0] if track is None else track
     if track not in names:
-        raise ValueError(f"the model has no track {track!r}; it has {', '.join(names)}")
-    kept = settings.kept(model.config.input_length)
+        kind = "track" if isinstance(model, AtacForTrackPrediction) else "label"
+        raise ValueError(f"the model has no {kind} {track!r}; it has {', '.join(names)}")
+    length = int(model.config.input_length or 0)
+    kept = settings.kept(length)
     if settings.method != "input-x-gradient":
         try:
             tangermeme_module("ersatz")
@@ -147,7 +150,7 @@ def attribute_to_folder(
         sequences = np.eye(5, 4, dtype=np.int8)[found["codes"][keep]].transpose(0, 2, 1)  # (N, 4, W)
         scores = found["hypothetical"][keep]
         width = kept.stop - kept.start
-        starts = regions["middle"].to_numpy()[keep] - model.config.input_length // 2 + kept.start
+        starts = regions["middle"].to_numpy()[keep] - length // 2 + kept.start
         table = pd.DataFrame(
             {
                 "chrom": regions["chrom"].to_numpy()[keep],
@@ -213,7 +216,7 @@ def _mean_of(table: pd.DataFrame, values: np.ndarray, group: Iterable[int]) -> t
 
 
 def _attribute_part(
-    model: AtacForTrackPrediction,
+    model: AtacForTrackPrediction | Classifier,
     genome: GenomeBases,
     rows: pd.DataFrame,
     path: Path,
@@ -222,7 +225,7 @@ def _attribute_part(
     track: int,
 ) -> None:
     """Attribute some regions and write their arrays; those with N have `known` False."""
-    length = model.config.input_length
+    length = int(model.config.input_length or 0)
     kept = settings.kept(length)
     width = kept.stop - kept.start
     arrays: Mapping[str, np.ndarray] = {

@@ -45,6 +45,14 @@ def load_classifier(name: str | Path, *, revision: str | None = None) -> Classif
     return model
 
 
+def load_sequence_model(name: str | Path, *, revision: str | None = None) -> AtacForTrackPrediction | Classifier:
+    """Load a track model or a classifier in evaluation mode; arguments and errors as of `load_any`."""
+    model = load_any(name, revision=revision)
+    if isinstance(model, ClasterForProfileRegression):
+        raise ValueError(f"{str(name)!r} holds a {type(model).__name__}, which does not read sequence")
+    return model
+
+
 def load_landscape_model(name: str | Path, *, revision: str | None = None) -> ClasterForProfileRegression:
     """Load a landscape model in evaluation mode; arguments and errors as of `load_any`."""
     model = load_any(name, revision=revision)

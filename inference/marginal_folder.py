@@ -1,7 +1,7 @@
 """Marginal effects as a folder: the numbers, the same as a table, and a picture."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,10 +12,11 @@ from matplotlib.figure import Figure
 
 from ..datasets_scripts.atomic import check_own_folder, finished_folder
 from .figures import BLUE, GREY, ORANGE
-from .marginalize import MarginalEffect
+from .marginalize import AnyEffect, MarginalEffect, effect_as_dict
 from .meme import consensus
 
 FILES = {"marginalize.json", "marginalize.tsv", "effects.png", "profiles.png"}
+_LABELS = {"log2_fold": "whole target", "local_log2_fold": "at the motif", "logit_change": "logit"}
 _DRAWN = 12  # motifs at most, the strongest
 
 
@@ -49,7 +50,12 @@ def chosen_motifs(wanted: list[str], database: Mapping[str, np.ndarray] | None) 
 
 
 def write_effects(
-    effects: list[MarginalEffect], about: dict[str, Any], output: str | Path, *, bin_size: int, overwrite: bool = False
+    effects: Sequence[AnyEffect],
+    about: dict[str, Any],
+    output: str | Path,
+    *,
+    bin_size: int | None = None,
+    overwrite: bool = False,
 ) -> dict[str, Any]:
     """Write the folder.
 
@@ -57,7 +63,7 @@ def write_effects(
         effects: one at least.
         about: what else marginalize.json holds.
         output: folder to make.
-        bin_size: bp per bin of the profiles.
+        bin_size: bp per bin of the profiles; None draws none.
         overwrite: replace an existing folder.
 
     Returns:
@@ -67,41 +73,59 @@ def write_effects(
         FileExistsError: `output` exists and `overwrite` is not given, or it holds other files.
     """
     output = check_own_folder(output, overwrite, FILES)
-    found = {**about, "motifs": [effect.as_dict() for effect in effects]}
+    found = {**about, "motifs": [effect_as_dict(effect) for effect in effects]}
     with finished_folder(output, overwrite) as folder:
         (folder / "marginalize.json").write_text(json.dumps(found, indent=2, allow_nan=False) + "\n")
         rows = [
-            (e.name, e.sequence, e.backgrounds, *e.log2_fold, *e.local_log2_fold)
-            for e in sorted(effects, key=lambda effect: -effect.log2_fold[0])
+            (
+                effect.name,
+                effect.sequence,
+                effect.backgrounds,
+                *(n for values in effect.measures.values() for n in values),
+            )
+            for effect in by_effect(effects)
         ]
-        names = [f"{place}log2_fold{end}" for place in ("", "local_") for end in ("", "_low", "_high")]
+        names = [f"{measure}{end}" for measure in effects[0].measures for end in ("", "_low", "_high")]
         table = pd.DataFrame(rows, columns=["motif", "sequence", "backgrounds", *names])
         table.to_csv(folder / "marginalize.tsv", sep="\t", index=False, float_format="%.4f")
-        strongest = sorted(effects, key=lambda effect: -abs(effect.log2_fold[0]))[:_DRAWN]
+        strongest = sorted(effects, key=lambda effect: -abs(_first(effect)))[:_DRAWN]
         draw_effects(strongest, folder / "effects.png")
-        draw_profiles(strongest[:6], folder / "profiles.png", bin_size=bin_size)
+        profiles = [effect for effect in strongest if isinstance(effect, MarginalEffect)]
+        if profiles and bin_size:
+            draw_profiles(profiles[:6], folder / "profiles.png", bin_size=bin_size)
     return found
 
 
-def draw_effects(effects: list[MarginalEffect], path: str | Path) -> None:
-    """Draw the mean effect of each motif with its interval, on the target and at the motif."""
+def by_effect(effects: Sequence[AnyEffect]) -> list[AnyEffect]:
+    """Return effects, the largest rise first."""
+    return sorted(effects, key=_first, reverse=True)
+
+
+def _first(effect: AnyEffect) -> float:
+    return next(iter(effect.measures.values()))[0]
+
+
+def draw_effects(effects: Sequence[AnyEffect], path: str | Path) -> None:
+    """Draw the mean effect of each motif with its interval, of a track on the target and at the motif."""
     figure = Figure(figsize=(7, 1.3 + 0.34 * len(effects)), layout="constrained")
     FigureCanvasAgg(figure)
     axis = figure.subplots()
     rows = np.arange(len(effects))[::-1]
-    for shift, label, colour, folds in (
-        (0.12, "whole target", BLUE, [effect.log2_fold for effect in effects]),
-        (-0.12, "at the motif", ORANGE, [effect.local_log2_fold for effect in effects]),
-    ):
-        mean, low, high = np.array(folds).T
+    measures = list(effects[0].measures)
+    shifts = (0.12, -0.12) if len(measures) > 1 else (0.0,)
+    for measure, shift, colour in zip(measures, shifts, (BLUE, ORANGE), strict=False):
+        mean, low, high = np.array([effect.measures[measure] for effect in effects]).T
+        label = _LABELS[measure]
         axis.errorbar(
             mean, rows + shift, xerr=[mean - low, high - mean], fmt="o", color=colour, label=label, capsize=2, ms=5
         )
     axis.axvline(0, color=GREY, lw=0.8)
-    axis.set(yticks=rows, xlabel="log2 change of the predicted signal (mean and 95 % interval)")
+    what = "log2 change of the predicted signal" if len(measures) > 1 else "change of the logit"
+    axis.set(yticks=rows, xlabel=f"{what} (mean and 95 % interval)")
     axis.set_yticklabels([effect.name[:28] for effect in effects])
     axis.spines[["top", "right"]].set_visible(False)
-    axis.legend(frameon=False, loc="best")
+    if len(measures) > 1:
+        axis.legend(frameon=False, loc="best")
     figure.savefig(path, dpi=150, format="png")
 
 

@@ -4,7 +4,8 @@ Backgrounds are windows of the genome with all dinucleotides shuffled. The motif
 middle, on both strands in turn, and the predicted signal (raw units) is compared with that of the same background. The
 effect is log2((with + e) / (without + e)) of the mean signal over the target, and of that of the bins that the motif
 touches; e is 1 % of the backgrounds' mean signal, so that an empty one does not decide. Both strands of a background
-are averaged; the interval is the 95 % bootstrap percentile interval of the mean over backgrounds.
+are averaged; the interval is the 95 % bootstrap percentile interval of the mean over backgrounds. Of a classifier the
+effect is the change of a label's logit, in natural logarithms of odds.
 """
 
 from collections.abc import Mapping
@@ -18,6 +19,8 @@ from ..datasets_scripts.fasta import N_CODE, Fasta, encode
 from ..datasets_scripts.store import GenomeStore
 from ..modeling import AtacForTrackPrediction
 from .attribution_rules import tangermeme_module
+from .class_predictions import class_logits
+from .load import Classifier
 from .predict import COMPLEMENT, Progress, chromosomes, cut_windows, predict_batches
 
 # The sequences that ChromBPNet tests for Tn5's preference (kundajelab/chrombpnet, MIT; Pampari et al. 2024).
@@ -30,11 +33,12 @@ TN5 = {
 }
 CLEAR = 0.5  # log2, about 1.4-fold
 _BOOTSTRAPS = 2000
+Interval = tuple[float, float, float]  # mean, and the ends of its 95 % interval
 
 
 @dataclass(frozen=True)
 class MarginalEffect:
-    """What one sequence does in the backgrounds.
+    """What one sequence does to a track in the backgrounds.
 
     Attributes:
         name: of the motif.
@@ -49,20 +53,41 @@ class MarginalEffect:
     name: str
     sequence: str
     backgrounds: int
-    log2_fold: tuple[float, float, float]
-    local_log2_fold: tuple[float, float, float]
+    log2_fold: Interval
+    local_log2_fold: Interval
     without: np.ndarray
     inserted: np.ndarray
 
-    def as_dict(self) -> dict[str, Any]:
-        """Return the numbers for JSON."""
-        return {
-            "name": self.name,
-            "sequence": self.sequence,
-            "backgrounds": self.backgrounds,
-            "log2_fold": _interval(self.log2_fold),
-            "local_log2_fold": _interval(self.local_log2_fold),
-        }
+    @property
+    def measures(self) -> dict[str, Interval]:
+        """The effects by name, the one that motifs are sorted by first."""
+        return {"log2_fold": self.log2_fold, "local_log2_fold": self.local_log2_fold}
+
+
+@dataclass(frozen=True)
+class LogitEffect:
+    """What one sequence does to a classifier's label in the backgrounds; fields as of `MarginalEffect`."""
+
+    name: str
+    sequence: str
+    backgrounds: int
+    logit_change: Interval
+
+    @property
+    def measures(self) -> dict[str, Interval]:
+        """The effect by name."""
+        return {"logit_change": self.logit_change}
+
+
+AnyEffect = MarginalEffect | LogitEffect
+
+
+def effect_as_dict(effect: AnyEffect) -> dict[str, Any]:
+    """Return an effect's numbers for JSON."""
+    numbers = {
+        name: dict(zip(("mean", "low", "high"), values, strict=True)) for name, values in effect.measures.items()
+    }
+    return {"name": effect.name, "sequence": effect.sequence, "backgrounds": effect.backgrounds, **numbers}
 
 
 def backgrounds(source: GenomeStore | Fasta, *, length: int, count: int, seed: int = 0) -> np.ndarray:
@@ -162,7 +187,37 @@ def marginalize(
     return effects
 
 
-def mean_interval(values: np.ndarray, *, seed: int = 0, level: float = 0.95) -> tuple[float, float, float]:
+def marginalize_label(
+    model: Classifier,
+    motifs: Mapping[str, str],
+    windows: np.ndarray,
+    *,
+    label: int = 0,
+    batch_size: int = 64,
+    seed: int = 0,
+    progress: Progress | None = None,
+) -> list[LogitEffect]:
+    """Measure motifs in backgrounds by a classifier; arguments as of `marginalize`, with the index of a label."""
+
+    def logits(given: np.ndarray) -> np.ndarray:
+        batches = (given[i : i + batch_size] for i in range(0, len(given), batch_size))
+        return np.concatenate(list(class_logits(model, batches)))[:, label].astype(np.float64)
+
+    if progress:
+        progress(0, len(motifs))
+    without = logits(windows)
+    effects = []
+    for name, sequence in motifs.items():
+        both = [logits(insert(windows, strand)) for strand in (sequence, _reverse_complement(sequence))]
+        effects.append(
+            LogitEffect(name, sequence, len(windows), mean_interval(np.mean(both, axis=0) - without, seed=seed))
+        )
+        if progress:
+            progress(len(effects), len(motifs))
+    return effects
+
+
+def mean_interval(values: np.ndarray, *, seed: int = 0, level: float = 0.95) -> Interval:
     """Return the mean of (n,) values and its bootstrap percentile interval."""
     rng = np.random.default_rng(seed)
     means = values[rng.integers(0, len(values), (_BOOTSTRAPS, len(values)))].mean(1)
@@ -178,7 +233,7 @@ def tn5_verdict(effects: list[MarginalEffect], motif_share: float | None = None)
 
     Args:
         effects: of the sequences of `TN5`.
-        motif_share: of the places of motifs that look like Tn5's, where `chromhub motifs` was run with such a database.
+        motif_share: of the places of motifs, in those that look like Tn5's, where `chromhub motifs` was run.
     """
     strongest = max(effects, key=lambda effect: effect.local_log2_fold[0])
     mean, low, _ = strongest.local_log2_fold
@@ -200,7 +255,3 @@ def _signal(model: AtacForTrackPrediction, windows: np.ndarray, track: int, batc
 def _reverse_complement(sequence: str) -> str:
     codes = COMPLEMENT[encode(sequence.upper())[::-1]]
     return "".join("ACGTN"[code] for code in codes)
-
-
-def _interval(values: tuple[float, float, float]) -> dict[str, float]:
-    return dict(zip(("mean", "low", "high"), values, strict=True))

@@ -8,7 +8,9 @@ import numpy as np
 import pandas as pd
 
 from ..datasets_scripts.atomic import check_own_folder, finished_folder
+from ..datasets_scripts.fasta import encode
 from .logos import save_logo
+from .marginalize import TN5
 from .meme import consensus, information, read_motifs, write_motifs
 from .motif_discovery import FoundMotif, Match, discover, find_matches, seqlet_bed, write_report
 from .report import Figure, Section, Table
@@ -34,13 +36,14 @@ def motifs_to_folder(
     Args:
         attributions: folder of `chromhub attribute`.
         output: folder to make.
-        database: MEME file.
+        database: MEME file; what Tn5 likes to cut is compared with, too.
         window: bp in the middle of the regions that are read; no more than were attributed.
         max_seqlets: of each sign.
         overwrite: replace an existing folder.
 
     Returns:
-        What motifs.json holds: `regions`, `seqlets` and for each of `motifs` its name, consensus, seqlets, share of all
+        What motifs.json holds: `regions`, `seqlets`, `tn5_share` (of the seqlets, in motifs that look like Tn5's own
+        sequences) and for each of `motifs` its name, consensus, seqlets, share of all
         seqlets, regions with one, and matches.
 
     Raises:
@@ -52,7 +55,7 @@ def motifs_to_folder(
     for name in ("sequences.npz", "attributions.npz", "regions.bed"):
         if not (attributions / name).is_file():
             raise FileNotFoundError(f"{attributions} has no {name}; give the folder that `chromhub attribute` made")
-    known = read_motifs(database)
+    known = {**read_motifs(database), **{name: np.eye(5, 4)[encode(bases)].T for name, bases in TN5.items()}}
     sequences, scores = (np.load(attributions / f"{name}.npz")["arr_0"] for name in ("sequences", "attributions"))
     regions = pd.read_csv(attributions / "regions.bed", sep="\t", header=None, names=["chrom", "start", "end"])
     if not sequences.shape == scores.shape or len(regions) != len(sequences):
@@ -91,6 +94,11 @@ def summarise(
         "regions": num_regions,
         "seqlets": total,
         "database": database,
+        "tn5_share": sum(
+            len(motif.seqlets) / total
+            for motif, alike in zip(motifs, matches, strict=True)
+            if alike and alike[0].name in TN5 and alike[0].e_value <= _ALIKE
+        ),
         "motifs": [
             {
                 "name": motif.name,

@@ -2,24 +2,12 @@
 
 import json
 
-import pytest
 from chromhub.cli import app
 from typer.testing import CliRunner
 
-from ..inference.toy_genome import toy_fasta, toy_store
+from ..inference.toy_genome import toy_fasta
 
 RUNNER = CliRunner()
-
-
-@pytest.fixture(scope="module")
-def store(tmp_path_factory):
-    return toy_store(tmp_path_factory.mktemp("data"))
-
-
-@pytest.fixture
-def run(tmp_path, tiny_model):
-    tiny_model.save_pretrained(tmp_path / "run")
-    return tmp_path / "run"
 
 
 def attribute(*arguments):

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from chromhub.cli import app
 from chromhub.inference.meme import write_motifs
+from chromhub.modeling import ChromTransferConfig, ChromTransferForSequenceClassification
 from typer.testing import CliRunner
 
 from ..inference.toy_genome import toy_fasta
@@ -15,12 +16,6 @@ RUNNER = CliRunner()
 
 def call(*arguments):
     return RUNNER.invoke(app, ["marginalize", *map(str, arguments), "--device", "cpu"])
-
-
-@pytest.fixture
-def run(tmp_path, tiny_model):
-    tiny_model.save_pretrained(tmp_path / "run")
-    return tmp_path / "run"
 
 
 def test_a_motif_and_tn5(run, tmp_path):
@@ -45,6 +40,28 @@ def test_a_motif_and_tn5(run, tmp_path):
     assert names == {"marginalize.json", "marginalize.tsv", "effects.png", "profiles.png"}
     result = call(*arguments, "-o", tmp_path / "out", "--overwrite", "--json")
     assert [row["name"] for row in json.loads(result.stdout)["motifs"]] == ["MA1 Reb1"]
+
+
+def test_a_classifier(tmp_path):
+    pytest.importorskip("tangermeme.ersatz", reason='needs tangermeme: pip install "chromhub[interpret]"')
+    config = ChromTransferConfig.from_preset("finetuning", id2label={0: "HepG2", 1: "K562"})
+    ChromTransferForSequenceClassification(config).save_pretrained(tmp_path / "run")
+    given = [tmp_path / "run", "--fasta", toy_fasta(tmp_path / "a.fa"), "-n", 3, "--motif", "TGACTCA"]
+    result = call(*given, "--track", "K562", "-o", tmp_path / "out")
+    assert result.exit_code == 0, result.output
+    assert "change of the logit" in result.stdout
+    assert {path.name for path in (tmp_path / "out").iterdir()} == {
+        "marginalize.json",
+        "marginalize.tsv",
+        "effects.png",
+    }
+    found = json.loads((tmp_path / "out" / "marginalize.json").read_text())
+    assert found["label"] == "K562"
+    assert list(found["motifs"][0]["logit_change"]) == ["mean", "low", "high"]
+    for more, sentence in ((["--tn5"], "is a classifier: leave it out"), (["--track", "x"], "has no label 'x'")):
+        refused = call(*given, *more, "-o", tmp_path / "new")
+        assert refused.exit_code == 2
+        assert sentence in refused.stderr
 
 
 def test_bad_input_ends_in_one_sentence(run, tmp_path):

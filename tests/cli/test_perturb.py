@@ -1,6 +1,5 @@
 """`chromhub perturb` as a user calls it."""
 
-import importlib.util
 import json
 from pathlib import Path
 
@@ -9,15 +8,13 @@ from chromhub.cli import app
 from chromhub.modeling import ClasterConfig, ClasterForProfileRegression
 from typer.testing import CliRunner
 
-_spec = importlib.util.spec_from_file_location("landscape_folder", Path(__file__).parents[1] / "landscape_folder.py")
-landscape_folder = importlib.util.module_from_spec(_spec)
-_spec.loader.exec_module(landscape_folder)
+from ..landscape_folder import write_landscape
 
 
 @pytest.fixture(scope="module")
 def words(tmp_path_factory) -> list[str]:
     root = tmp_path_factory.mktemp("perturb")
-    data, enhancers = landscape_folder.write_landscape(root / "data")
+    data, enhancers = write_landscape(root / "data")
     config = ClasterConfig.from_preset("claster-tiny", num_input_bins=101, num_bins=21, bin_size=200)
     ClasterForProfileRegression(config).save_pretrained(root / "run")
     enhancers.to_csv(root / "e.bed", sep="\t", index=False, header=False)

@@ -3,25 +3,13 @@
 import json
 
 import numpy as np
-import pytest
 from chromhub.cli import app
 from chromhub.datasets_scripts.bigwig import BigWig
 from typer.testing import CliRunner
 
-from ..inference.toy_genome import SIZES, toy_fasta, toy_store
+from ..inference.toy_genome import SIZES, toy_fasta
 
 RUNNER = CliRunner()
-
-
-@pytest.fixture(scope="module")
-def store(tmp_path_factory):
-    return toy_store(tmp_path_factory.mktemp("data"))
-
-
-@pytest.fixture
-def run(tmp_path, tiny_model):
-    tiny_model.save_pretrained(tmp_path / "run")
-    return tmp_path / "run"
 
 
 def predict(*arguments):

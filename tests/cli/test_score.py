@@ -9,21 +9,10 @@ from chromhub.cli import app
 from typer.testing import CliRunner
 
 from ..inference.test_class_alleles import classifier
-from ..inference.toy_genome import toy_codes, toy_store
+from ..inference.toy_genome import toy_codes
 
 RUNNER = CliRunner()
 CODES = toy_codes()
-
-
-@pytest.fixture(scope="module")
-def store(tmp_path_factory):
-    return toy_store(tmp_path_factory.mktemp("data"))
-
-
-@pytest.fixture
-def run(tmp_path, tiny_model):
-    tiny_model.save_pretrained(tmp_path / "run")
-    return tmp_path / "run"
 
 
 def score(*arguments):

@@ -1,12 +1,12 @@
 """From a landscape folder to a run, and from a run to another assay."""
 
-import importlib.util
 import json
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from chromhub.datasets_scripts.landscape import LandscapeData
 from chromhub.finetune.landscape_data import LandscapeWindows, choose_rows, statistics
 from chromhub.finetune.recipe import load_recipe
 from chromhub.finetune.schedule import build_schedule
@@ -15,10 +15,7 @@ from chromhub.finetune.train import train
 from chromhub.inference.load import load_landscape_model
 from chromhub.inference.provenance import Provenance
 
-_spec = importlib.util.spec_from_file_location("landscape_folder", Path(__file__).parents[1] / "landscape_folder.py")
-landscape_folder = importlib.util.module_from_spec(_spec)
-_spec.loader.exec_module(landscape_folder)
-write_landscape = landscape_folder.write_landscape
+from ..landscape_folder import write_landscape
 
 
 @pytest.fixture(scope="module")
@@ -42,7 +39,7 @@ def run(folders, tmp_path_factory) -> tuple[Path, dict]:
 
 
 def opened(folder: str):
-    return landscape_folder.LandscapeData.open(folder)
+    return LandscapeData.open(folder)
 
 
 def test_the_source_decides_what_a_recipe_leaves_open(folders):

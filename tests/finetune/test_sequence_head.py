@@ -1,8 +1,6 @@
 """Heads on frozen sequence models, for a landscape's targets."""
 
-import importlib.util
 import json
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -14,14 +12,12 @@ from chromhub.inference.sequence_embedding import Embedder, embed_chrom, gene_em
 from transformers import BertConfig, BertModel, PreTrainedTokenizerFast
 from typer.testing import CliRunner
 
-_spec = importlib.util.spec_from_file_location("landscape_folder", Path(__file__).parents[1] / "landscape_folder.py")
-landscape_folder = importlib.util.module_from_spec(_spec)
-_spec.loader.exec_module(landscape_folder)
+from ..landscape_folder import write_landscape
 
 
 @pytest.fixture(scope="module")
 def data(tmp_path_factory):
-    return landscape_folder.write_landscape(tmp_path_factory.mktemp("sim") / "data")[0]
+    return write_landscape(tmp_path_factory.mktemp("sim") / "data")[0]
 
 
 @pytest.fixture(scope="module")

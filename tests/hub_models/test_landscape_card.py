@@ -1,9 +1,5 @@
 """Landscape models shared: their card, the checks before a push, the registry, and loading without chromhub."""
 
-import importlib.util
-import os
-import subprocess
-import sys
 from pathlib import Path
 
 import chromhub
@@ -19,19 +15,11 @@ from chromhub.inference.evaluation_folder import evaluate_run
 from chromhub.modeling import ClasterForProfileRegression
 from transformers import AutoModel
 
-_spec = importlib.util.spec_from_file_location("landscape_folder", Path(__file__).parents[1] / "landscape_folder.py")
-landscape_folder = importlib.util.module_from_spec(_spec)
-_spec.loader.exec_module(landscape_folder)
+from ..landscape_folder import write_landscape
+from ..without_chromhub import run_without_chromhub
+
 MINE = Publication("org/eu-seq", license="apache-2.0")
-_SCRIPT = """
-import sys
-
-class Absent:
-    def find_spec(self, name, path=None, target=None):
-        if name.split(".")[0] == "chromhub":
-            raise ModuleNotFoundError(name)
-
-sys.meta_path.insert(0, Absent())
+LOAD = """
 import torch
 from transformers import AutoModel
 
@@ -45,7 +33,7 @@ with torch.no_grad():
 def run(request, tmp_path_factory) -> Path:
     root = tmp_path_factory.mktemp(request.param)
     contacts = None if request.param == "landscape" else request.param
-    data, _ = landscape_folder.write_landscape(root / "eu-seq", contacts=contacts)
+    data, _ = write_landscape(root / "eu-seq", contacts=contacts)
     preset = "claster-tiny-contacts" if contacts else "claster-tiny"
     small = {"structure": {"kernel_size": 3}} if contacts else {}
     recipe = load_recipe(data=str(data.path), preset=preset, model=small, max_steps=2, batch_size=8)
@@ -100,7 +88,6 @@ def test_it_loads_without_chromhub(run):
     model = chromhub.load(run)
     batch = inputs(model)
     torch.save(batch, run.parent / "inputs.pt")
-    environment = os.environ | {"HF_HUB_OFFLINE": "1", "HF_HOME": str(run.parent / "home"), "PYTHONPATH": ""}
-    subprocess.run([sys.executable, "-P", "-c", _SCRIPT], check=True, cwd=run.parent, env=environment)
+    run_without_chromhub(LOAD, folder=run.parent)
     with torch.no_grad():
         assert torch.equal(torch.load(run.parent / "outputs.pt"), model(**batch).predictions)

@@ -12,7 +12,7 @@ from chromhub.inference.provenance import UNRECORDED, Provenance, SeenChrom, fin
 from transformers import AutoModel
 
 from tests.hub_models.toy_run import toy_adapter, toy_run
-from tests.hub_models.without_chromhub import CODES, predict
+from tests.without_chromhub import CODES, predict
 
 
 @pytest.fixture

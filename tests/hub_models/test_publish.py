@@ -12,7 +12,7 @@ from safetensors.torch import load_file, save_file
 from transformers import AutoModel
 
 from tests.hub_models.toy_run import toy_run
-from tests.hub_models.without_chromhub import predict, predict_without_chromhub
+from tests.without_chromhub import predict, predict_without_chromhub
 
 MINE = Publication("org/tiny", license="apache-2.0")
 

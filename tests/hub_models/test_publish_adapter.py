@@ -10,7 +10,7 @@ from huggingface_hub import HfApi, ModelCard
 from transformers import AutoModel
 
 from tests.hub_models.toy_run import toy_adapter, toy_run
-from tests.hub_models.without_chromhub import predict, predict_without_chromhub
+from tests.without_chromhub import predict, predict_without_chromhub
 
 MINE = Publication("org/tiny", license="apache-2.0")
 

@@ -14,7 +14,7 @@ from chromhub.inference.attribute import (
     profile_weights,
     settings_as_dict,
 )
-from chromhub.modeling import summed_model
+from chromhub.modeling import AtacConfig, AtacForSequenceClassification, summed_model
 from chromhub.modeling.one_hot import one_hot
 
 _spec = importlib.util.spec_from_file_location(
@@ -93,6 +93,24 @@ def test_the_target_is_the_weighted_profile():
         moved[0, :, 60] *= 1 + 1e-2
         change = (explained(moved) - explained(at)).item() / 1e-2
     assert contributions(found.hypothetical, own_one_hot(codes))[60] == pytest.approx(change, rel=0.05, abs=1e-4)
+
+
+@pytest.mark.parametrize("method", ["deep-lift", "integrated-gradients"])
+def test_of_a_classifier_it_is_the_logit(tangermeme, method):
+    config = random_model("dcnn-tiny").config.to_dict() | {"num_labels": 2}
+    model = random_models.randomise(AtacForSequenceClassification(AtacConfig(**config)))
+    torch.nn.init.normal_(model.classifier.weight)
+    codes = window()
+    inputs = torch.from_numpy(codes)[None]
+    shuffled = tangermeme.dinucleotide_shuffle(one_hot(inputs, torch.float32), n=3, random_state=0)[0]
+    with torch.no_grad():
+        logit = model(inputs).logits[0, 1].item()
+        gap = logit - model(shuffled.argmax(1).to(torch.uint8)).logits[:, 1].mean().item()
+    found = attribute_window(model, codes, AttributionSettings(method, shuffles=3, steps=20), track=1)
+    assert found.output == pytest.approx(logit, abs=1e-5)
+    assert found.additivity_error < 1e-3
+    assert abs(gap) > 0.01
+    assert contributions(found.hypothetical, own_one_hot(codes)).sum() == pytest.approx(gap, abs=1.1e-3)
 
 
 def test_saturation_mutagenesis_by_substitution(tangermeme):

@@ -3,10 +3,12 @@ import json
 import numpy as np
 import pandas as pd
 import pytest
+import torch
 from chromhub.datasets_scripts.bigwig import BigWig
 from chromhub.datasets_scripts.fasta import Fasta
 from chromhub.inference.attribute import AttributionSettings, attribute_window
 from chromhub.inference.attribution_folder import attribute_to_folder, attribution_regions, mean_where_covered
+from chromhub.modeling import ChromTransferConfig, ChromTransferForSequenceClassification
 
 from .toy_genome import toy_codes, toy_fasta, toy_store
 
@@ -79,6 +81,22 @@ def test_the_folder(tiny_model, store, tmp_path):
     assert not track[:3950].any()
     assert len(list((folder / "logos").glob("*.png"))) == len(list((folder / "logos").glob("*.svg"))) == 2
     assert len(list((folder / "logos").glob("01_*"))) == 2
+
+
+def test_a_classifier(store, tmp_path):
+    model = ChromTransferForSequenceClassification(
+        ChromTransferConfig.from_preset("finetuning", id2label={0: "HepG2", 1: "K562"})
+    ).eval()
+    chosen = attribution_regions(store, regions(("chrA", 4000)))
+    options = {"regions": chosen, "settings": GRADIENT, "num_logos": 0}
+    found = attribute_to_folder(model, store, tmp_path / "out", track="K562", **options)
+    assert found["track"] == "K562"
+    window = torch.from_numpy(toy_codes()["chrA"][None, 3700:4300])
+    with torch.no_grad():
+        logit = model(window).logits[0, 1].item()
+    assert pd.read_csv(tmp_path / "out" / "regions.tsv", sep="\t")["output"].item() == pytest.approx(logit, rel=1e-5)
+    with pytest.raises(ValueError, match="the model has no label 'A'; it has HepG2, K562"):
+        attribute_to_folder(model, store, tmp_path / "two", track="A", **options)
 
 
 def test_an_interrupted_run_goes_on(tiny_model, store, tmp_path, monkeypatch):

@@ -1,8 +1,6 @@
 """Landscape models measured by bin and by gene, beside a linear model."""
 
-import importlib.util
 import json
-from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -16,14 +14,12 @@ from chromhub.inference.provenance import Provenance, part_intervals
 from chromhub.modeling import ClasterConfig, ClasterForProfileRegression
 from typer.testing import CliRunner
 
-_spec = importlib.util.spec_from_file_location("landscape_folder", Path(__file__).parents[1] / "landscape_folder.py")
-landscape_folder = importlib.util.module_from_spec(_spec)
-_spec.loader.exec_module(landscape_folder)
+from ..landscape_folder import write_landscape
 
 
 @pytest.fixture(scope="module")
 def data(tmp_path_factory):
-    return landscape_folder.write_landscape(tmp_path_factory.mktemp("sim") / "data")[0]
+    return write_landscape(tmp_path_factory.mktemp("sim") / "data")[0]
 
 
 @pytest.fixture

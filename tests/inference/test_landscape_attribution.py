@@ -1,8 +1,6 @@
 """Integrated gradients of landscape models: additive, and laid around the bin they are of."""
 
-import importlib.util
 import json
-from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
@@ -19,14 +17,12 @@ from chromhub.inference.landscape_attribution import (
 from chromhub.modeling import ClasterConfig, ClasterForProfileRegression
 from typer.testing import CliRunner
 
-_spec = importlib.util.spec_from_file_location("landscape_folder", Path(__file__).parents[1] / "landscape_folder.py")
-landscape_folder = importlib.util.module_from_spec(_spec)
-_spec.loader.exec_module(landscape_folder)
+from ..landscape_folder import write_landscape
 
 
 @pytest.fixture(scope="module", params=[None, "rotated", "square"])
 def data(request, tmp_path_factory):
-    return landscape_folder.write_landscape(tmp_path_factory.mktemp("sim") / "data", contacts=request.param)[0]
+    return write_landscape(tmp_path_factory.mktemp("sim") / "data", contacts=request.param)[0]
 
 
 def model_for(data, seed=0) -> ClasterForProfileRegression:

@@ -5,7 +5,16 @@ import pytest
 import torch
 from chromhub.datasets_scripts.fasta import Fasta, decode
 from chromhub.inference.marginal_folder import chosen_motifs
-from chromhub.inference.marginalize import MarginalEffect, backgrounds, insert, marginalize, mean_interval, tn5_verdict
+from chromhub.inference.marginalize import (
+    MarginalEffect,
+    backgrounds,
+    effect_as_dict,
+    insert,
+    marginalize,
+    marginalize_label,
+    mean_interval,
+    tn5_verdict,
+)
 
 from .toy_genome import toy_fasta
 
@@ -65,6 +74,26 @@ def test_a_real_model(tiny_model):
     assert effect.log2_fold[1] <= effect.log2_fold[0] <= effect.log2_fold[2]
     own = windows[0, 1017:1031]  # the same bases again change nothing, on this strand
     assert np.array_equal(insert(windows[:1], decode(own)), windows[:1])
+
+
+def test_a_classifier_by_hand(monkeypatch):
+    def counted(model, batches):  # GGG on this strand adds 2 to the second logit
+        for windows in batches:
+            hits = [sum(decode(row)[i : i + 3] == "GGG" for i in range(len(row) - 2)) for row in windows]
+            yield np.stack([np.zeros(len(windows)), 2.0 * np.array(hits) - 1], 1).astype(np.float32)
+
+    monkeypatch.setattr("chromhub.inference.marginalize.class_logits", counted)
+    windows = np.tile(np.array([0, 3], np.uint8), (5, 300))
+    seen = []
+    options = {"label": 1, "batch_size": 2, "progress": lambda *now: seen.append(now)}
+    gained, nothing = marginalize_label(None, {"g": "GGG", "a": "AAA"}, windows, **options)
+    assert seen == [(0, 2), (1, 2), (2, 2)]
+    assert gained.logit_change == pytest.approx((1, 1, 1))  # 2 on one strand, 0 on the other
+    assert nothing.logit_change == (0, 0, 0)
+    assert effect_as_dict(gained) == {
+        **{"name": "g", "sequence": "GGG", "backgrounds": 5},
+        "logit_change": {"mean": 1.0, "low": 1.0, "high": 1.0},
+    }
 
 
 def test_interval_covers_the_mean():

@@ -5,7 +5,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from chromhub.inference.meme import write_motifs
-from chromhub.inference.motif_discovery import FoundMotif, discover, find_matches, seqlet_bed
+from chromhub.inference.motif_discovery import FoundMotif, Match, discover, find_matches, seqlet_bed
 from chromhub.inference.motif_folder import motifs_to_folder, summarise
 
 SITE = "TGACTCAT"
@@ -40,6 +40,15 @@ def test_summary():
     summary = summarise([found(), found("neg_0", [(1, 0, 5, "+")])], [[], []], num_regions=3, database="a.meme")
     first = summary["motifs"][0]
     assert (summary["seqlets"], first["share"], first["regions"], first["consensus"]) == (4, 0.75, 2, "CGT")
+
+
+@pytest.mark.parametrize(
+    ("name", "e_value", "share"), [("tn5_2", 0.01, 0.75), ("tn5_2", 0.06, 0), ("AP1 site", 0.01, 0)]
+)
+def test_share_of_tn5(name, e_value, share):
+    matches = [[Match(name, e_value / 9, e_value)], [Match("AP1 site", 1e-9, 1e-7)]]
+    both = [found(), found("neg_0", [(1, 0, 5, "+")])]
+    assert summarise(both, matches, num_regions=3, database="a.meme")["tn5_share"] == share
 
 
 def random_motifs(count=60):
@@ -87,6 +96,7 @@ def test_a_planted_motif_is_found(tmp_path):
     (source / "regions.bed").write_text("".join(f"chr1\t{1000 * i}\t{1000 * i + 120}\n" for i in range(300)))
     write_motifs(tmp_path / "known.meme", random_motifs())
     summary = motifs_to_folder(source, tmp_path / "out", database=tmp_path / "known.meme", window=100)
+    assert summary["tn5_share"] == 0
     best = max(summary["motifs"], key=lambda motif: motif["seqlets"])
     assert best["matches"][0]["name"] == "AP1 site"
     assert SITE[1:-1] in best["consensus"] or "TGAGTC" in best["consensus"]

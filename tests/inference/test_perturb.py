@@ -1,8 +1,6 @@
 """Perturbations recover what a known rule planted."""
 
-import importlib.util
 import json
-from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
@@ -17,10 +15,7 @@ from chromhub.inference.perturb_folder import PerturbOptions, perturb_run
 from chromhub.inference.perturbation import Perturbation, element_bins
 from chromhub.modeling import ClasterConfig
 
-_spec = importlib.util.spec_from_file_location("landscape_folder", Path(__file__).parents[1] / "landscape_folder.py")
-landscape_folder = importlib.util.module_from_spec(_spec)
-_spec.loader.exec_module(landscape_folder)
-NAMES = landscape_folder.TRACKS
+from ..landscape_folder import REACH, SCALE, TRACKS, activity, write_landscape
 
 
 class Rule(torch.nn.Module):
@@ -36,13 +31,13 @@ class Rule(torch.nn.Module):
         self.device = torch.device("cpu")
 
     def forward(self, inputs: torch.Tensor) -> SimpleNamespace:
-        level = torch.from_numpy(landscape_folder.activity(inputs.numpy()))
+        level = torch.from_numpy(activity(inputs.numpy()))
         return SimpleNamespace(predictions=level[:, None, None].expand(-1, 1, self.config.num_bins).float())
 
 
 @pytest.fixture(scope="module")
 def simulated(tmp_path_factory):
-    return landscape_folder.write_landscape(tmp_path_factory.mktemp("sim") / "data")
+    return write_landscape(tmp_path_factory.mktemp("sim") / "data")
 
 
 def planted(data, enhancers: pd.DataFrame) -> pd.DataFrame:
@@ -52,7 +47,7 @@ def planted(data, enhancers: pd.DataFrame) -> pd.DataFrame:
         for _, element in enhancers[enhancers["chrom"] == gene["chrom"]].iterrows():
             away = abs(element["start"] // 100 - gene["tss"] // 100)
             if away <= 50:
-                joined = 3 < away <= landscape_folder.REACH // 100
+                joined = 3 < away <= REACH // 100
                 rows.append((element["chrom"], element["start"], element["end"], gene["gene"], joined))
     return pd.DataFrame(rows, columns=["chrom", "start", "end", "gene", "regulated"])
 
@@ -84,7 +79,7 @@ def test_an_effect_by_hand(simulated):
     gene = data.genes.iloc[one["row"]]
     landscape = np.array(data.landscapes[one["row"]])
     place = 50 + one["start"] // 100 - gene["tss"] // 100
-    lost = landscape[1, 50] * landscape[2, place] * np.exp(-abs(place - 50) * 100 / landscape_folder.SCALE)
+    lost = landscape[1, 50] * landscape[2, place] * np.exp(-abs(place - 50) * 100 / SCALE)
     bins = 600 // 200 + 1  # a gene of 600 bp that starts in the middle of a bin has four
     # a flat profile of an even number of bins: n - 1 strips
     assert one["delta"] == pytest.approx(lost * (bins - 1), rel=1e-4)
@@ -111,7 +106,7 @@ def test_changes_by_hand():
     landscape = np.arange(40, dtype=np.float32).reshape(4, 10)
 
     def changed(first=2, stop=5, **fields):
-        return Perturbation(**fields).apply(landscape, first, stop, names=NAMES, bin_size=100)
+        return Perturbation(**fields).apply(landscape, first, stop, names=TRACKS, bin_size=100)
 
     assert np.flatnonzero(changed(kind="p1") != landscape).tolist() == [22, 23, 24]  # H3K27ac is row 2
     assert set(np.flatnonzero((changed(kind="p2") != landscape).any(1))) == {0, 1, 2}

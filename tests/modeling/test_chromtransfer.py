@@ -1,7 +1,3 @@
-import os
-import subprocess
-import sys
-
 import numpy as np
 import pytest
 import torch
@@ -18,6 +14,8 @@ from huggingface_hub.errors import StrictDataclassError
 from peft import LoraConfig, get_peft_model
 from torch import nn
 from transformers import AutoConfig, AutoFeatureExtractor, AutoModel, AutoModelForSequenceClassification
+
+from ..without_chromhub import run_without_chromhub
 
 SMALL = {
     "stem_filters": 8,
@@ -352,15 +350,9 @@ def test_a_wrong_configuration_is_refused(fields, message):
         ChromTransferConfig(**fields)
 
 
-LOAD_WITHOUT_CHROMHUB = """
+LOAD = """
 import sys
 
-class Absent:
-    def find_spec(self, name, path=None, target=None):
-        if name.split(".")[0] == "chromhub":
-            raise ModuleNotFoundError(name)
-
-sys.meta_path.insert(0, Absent())
 import torch
 from transformers import AutoFeatureExtractor, AutoModel, AutoModelForSequenceClassification
 
@@ -371,7 +363,6 @@ extractor = AutoFeatureExtractor.from_pretrained(folder + "/classifier", trust_r
 inputs = extractor(["ACGTN" * 16])["inputs"]
 with torch.no_grad():
     torch.save([model(inputs).logits, body(inputs).pooler_output], folder + "/outputs.pt")
-assert "chromhub" not in sys.modules
 """
 
 
@@ -380,9 +371,7 @@ def test_loads_and_predicts_without_chromhub(tmp_path):
     model.save_pretrained(tmp_path / "classifier")
     model.chromtransfer.save_pretrained(tmp_path / "body")
     DnaFeatureExtractor().save_pretrained(tmp_path / "classifier")
-    environment = os.environ | {"HF_HUB_OFFLINE": "1", "HF_HOME": str(tmp_path / "home"), "PYTHONPATH": ""}
-    command = [sys.executable, "-P", "-c", LOAD_WITHOUT_CHROMHUB, str(tmp_path)]
-    subprocess.run(command, check=True, cwd=tmp_path, env=environment, timeout=120)
+    run_without_chromhub(LOAD, tmp_path, folder=tmp_path)
     logits, pooled = torch.load(tmp_path / "outputs.pt")
     with torch.no_grad():
         ours = model(DnaFeatureExtractor()(["ACGTN" * 16])["inputs"])

@@ -1,8 +1,5 @@
 """A saved folder loads, and predicts the same, where chromhub is not installed; so does an adapter on it."""
 
-import os
-import subprocess
-import sys
 from pathlib import Path
 
 import torch
@@ -18,15 +15,11 @@ from chromhub.modeling import (
 from peft import LoraConfig, get_peft_model
 from transformers import AutoModel
 
-LOAD_WITHOUT_CHROMHUB = """
+from ..without_chromhub import run_without_chromhub
+
+LOAD = """
 import sys
 
-class Absent:
-    def find_spec(self, name, path=None, target=None):
-        if name.split(".")[0] == "chromhub":
-            raise ModuleNotFoundError(name)
-
-sys.meta_path.insert(0, Absent())
 import torch
 from transformers import AutoFeatureExtractor, AutoModel
 
@@ -37,20 +30,8 @@ for folder in sys.argv[1:]:
         output = model(**inputs)
     torch.save(output["predictions"] if "predictions" in output else output["pooler_output"], folder + "/outputs.pt")
     assert type(model).__module__.startswith("transformers_modules."), type(model)
-assert "chromhub" not in sys.modules
 """
 PRESETS = sorted(name for name in ATAC_PRESETS if name.endswith("-tiny"))
-
-
-def run_without_chromhub(folders: list[Path], home: Path) -> None:
-    environment = os.environ | {"HF_HUB_OFFLINE": "1", "HF_HOME": str(home), "PYTHONPATH": ""}
-    subprocess.run(
-        [sys.executable, "-P", "-c", LOAD_WITHOUT_CHROMHUB, *map(str, folders)],
-        check=True,
-        cwd=home.parent,
-        env=environment,
-        timeout=240,
-    )
 
 
 def write_adapter(model, base: Path, folder: Path) -> None:
@@ -77,7 +58,7 @@ def test_every_preset_loads_and_predicts_bit_for_bit(tmp_path):
     folders = [*models, *(f"{preset}-adapter" for preset in PRESETS)]
     for name in folders:
         DnaFeatureExtractor().save_pretrained(tmp_path / name)
-    run_without_chromhub([tmp_path / name for name in folders], tmp_path / "home")
+    run_without_chromhub(LOAD, *(tmp_path / name for name in folders), folder=tmp_path)
     inputs = DnaFeatureExtractor()(["ACGTN" * 16 * 32])["inputs"]
     for name in folders:
         # loaded as well: weights mapped from a file lie elsewhere in memory, and products round by that

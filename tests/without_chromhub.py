@@ -9,15 +9,19 @@ import numpy as np
 import torch
 
 CODES = torch.from_numpy(np.random.default_rng(3).integers(0, 5, (2, 2048), dtype=np.uint8))
-_SCRIPT = """
+_PROCESS = """
 import sys
 
-class Blocked:
+class Absent:
     def find_spec(self, name, path=None, target=None):
         if name.split(".")[0] == "chromhub":
-            raise ImportError("chromhub is blocked in this test")
+            raise ModuleNotFoundError(name)
 
-sys.meta_path.insert(0, Blocked())
+sys.meta_path.insert(0, Absent())
+{script}
+assert "chromhub" not in sys.modules
+"""
+_PREDICT = """
 import torch
 from transformers import AutoFeatureExtractor, AutoModel
 
@@ -32,6 +36,16 @@ assert extractor("acgtn")["inputs"].tolist() == [[0, 1, 2, 3, 4]]
 """
 
 
+def run_without_chromhub(script: str, *arguments: object, folder: Path, **env: str) -> None:
+    """Run a script in a new process, offline unless `env` says otherwise, whose working directory is `folder`."""
+    command = [sys.executable, "-P", "-c", _PROCESS.format(script=script), *map(str, arguments)]
+    env = {"HF_HUB_OFFLINE": "1", "HF_HOME": str(folder / "home"), "PYTHONPATH": ""} | env
+    run = subprocess.run(
+        command, cwd=folder, env=os.environ | env, capture_output=True, text=True, check=False, timeout=240
+    )
+    assert run.returncode == 0, run.stderr
+
+
 def predict(model: torch.nn.Module) -> torch.Tensor:
     """Predict `CODES` here."""
     with torch.no_grad():
@@ -39,10 +53,9 @@ def predict(model: torch.nn.Module) -> torch.Tensor:
 
 
 def predict_without_chromhub(*calls: str, extractor: str, folder: Path, **env: str) -> list[torch.Tensor]:
-    """Predict `CODES` with what each call returns, in a new process whose working directory is `folder`."""
+    """Predict `CODES` with what each call returns, in a process that shares this one's Hub and cache."""
     torch.save(CODES, folder / "codes.pt")
-    code = _SCRIPT.format(calls=", ".join(calls), extractor=extractor)
-    command = [sys.executable, "-P", "-c", code]
-    run = subprocess.run(command, cwd=folder, env=os.environ | env, capture_output=True, text=True, check=False)
-    assert run.returncode == 0, run.stderr
+    script = _PREDICT.format(calls=", ".join(calls), extractor=extractor)
+    env = {"HF_HUB_OFFLINE": "0", "HF_HOME": os.environ["HF_HOME"]} | env
+    run_without_chromhub(script, folder=folder, **env)
     return torch.load(folder / "predictions.pt")
