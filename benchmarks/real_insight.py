@@ -15,6 +15,7 @@ published gkm-SVM score on the same SNPs, Spearman beside none. Each has the 95 
 """
 
 import argparse
+import gzip
 import json
 import tempfile
 from pathlib import Path
@@ -24,18 +25,19 @@ import numpy as np
 import pandas as pd
 from chromhub.datasets_scripts.fasta import N_CODE, Fasta
 from chromhub.datasets_scripts.store import GenomeStore
+from chromhub.datasets_scripts.variants import Variant
 from chromhub.datasets_scripts.windows import peak_windows
 from chromhub.inference.attribute import AttributionSettings
 from chromhub.inference.attribution_folder import attribute_to_folder
-from chromhub.inference.class_predictions import class_logits
 from chromhub.inference.cpu import prepare_cpu
 from chromhub.inference.load import load_classifier, load_sequence_model
 from chromhub.inference.marginal_folder import chosen_motifs, write_effects
 from chromhub.inference.marginalize import TN5, backgrounds, marginalize, marginalize_label, tn5_verdict
 from chromhub.inference.meme import read_motifs
 from chromhub.inference.motif_folder import motifs_to_folder
-from chromhub.inference.predict import cut_windows
 from chromhub.inference.ranking import average_precision, spearman
+from chromhub.inference.variant_scorer import ScoreSettings, VariantScorer
+from chromhub.inference.variants import OK, GenomeBases, allele_windows
 from chromhub.modeling import AtacForTrackPrediction
 
 RESULTS = Path(__file__).parent / "results" / "insight.json"
@@ -113,21 +115,25 @@ def marginal(
 
 
 def logit_changes(run: str, genome: Fasta, table: pd.DataFrame, alleles: tuple[str, str]) -> np.ndarray:
-    """Return the change of a classifier's first logit from one allele to the other, NaN where a window has an N."""
-    model = load_classifier(run)
+    """Return the change of a classifier's first logit from one allele to the other, mean of both strands.
+
+    The genome may hold either. NaN where it holds neither, or the window has an N.
+    """
+    model, bases = load_classifier(run), GenomeBases(genome, table["chrom"].unique())
+    scorer = VariantScorer(model, bases, ScoreSettings(average_rc=True))
     length = int(model.config.input_length)
-    ((chrom, codes),) = [pair for pair in genome.read_codes() if pair[0] == table["chrom"].iloc[0]]
-    assert chrom
-    windows = cut_windows(codes, table["pos"].to_numpy() - 1 - length // 2, length)
-    known = (windows != N_CODE).all(1)
-    sides = []
-    for column in alleles:
-        changed = windows[known].copy()
-        changed[:, length // 2] = ["ACGT".index(base) for base in table[column][known]]
-        batches = (changed[i : i + 64] for i in range(0, len(changed), 64))
-        sides.append(np.concatenate(list(class_logits(model, batches, average_rc=True)))[:, 0])
     result = np.full(len(table), np.nan)
-    result[known] = sides[1] - sides[0]
+    for sign, (ref, alt) in ((1, alleles), (-1, alleles[::-1])):
+        columns = (table[column].tolist() for column in ("chrom", "pos", ref, alt))
+        given = [Variant(chrom, pos - 1, *pair) for chrom, pos, *pair in zip(*columns, strict=True)]
+        usable = [
+            i
+            for i, status in enumerate(scorer.statuses(given))
+            if status == OK
+            and (allele_windows(given[i], given[i].chrom, bases.fetch, input_length=length) != N_CODE).all()
+        ]
+        if usable:
+            result[usable] = sign * scorer.score([given[i] for i in usable])["logit_change"][:, 0]
     return result
 
 
@@ -143,17 +149,24 @@ def interval(measure: Any, *columns: np.ndarray) -> dict[str, float]:
 def variants(arguments: argparse.Namespace) -> dict[str, Any]:
     """Score both sets with a classifier."""
     data = arguments.data
-    genome = Fasta(data / "human_hg19" / "hg19_chr22_partial.fa.gz")
-    dsqtl = pd.read_csv(data / "variants" / "dsqtl_lee2015_chr22.hg19.tsv", sep="\t")
-    change = logit_changes(arguments.run, genome, dsqtl, ("allele1", "allele2"))
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "chr22.fa"  # the file is plain gzip, without random access
+        path.write_bytes(gzip.decompress((data / "human_hg19" / "hg19_chr22_partial.fa.gz").read_bytes()))
+        return measured_variants(arguments.run, Fasta(path), data / "variants")
+
+
+def measured_variants(run: str, genome: Fasta, folder: Path) -> dict[str, Any]:
+    """Score both sets in `folder`."""
+    dsqtl = pd.read_csv(folder / "dsqtl_lee2015_chr22.hg19.tsv", sep="\t")
+    change = logit_changes(run, genome, dsqtl, ("allele1", "allele2"))
     known = ~np.isnan(change)
     labels, theirs = (dsqtl["label"] > 0).to_numpy()[known], dsqtl["gkm_svm"].to_numpy()[known]
-    mpra = pd.read_csv(data / "variants" / "mpra_kircher2019_GP1BA_chr22.hg19.tsv", sep="\t")
+    mpra = pd.read_csv(folder / "mpra_kircher2019_GP1BA_chr22.hg19.tsv", sep="\t")
     mpra = mpra[mpra["ref"].isin(list("ACGT")) & mpra["alt"].isin(list("ACGT"))].reset_index(drop=True)
-    effect = logit_changes(arguments.run, genome, mpra, ("ref", "alt"))
+    effect = logit_changes(run, genome, mpra, ("ref", "alt"))
     there = ~np.isnan(effect)
     return {
-        "run": Path(arguments.run).name,
+        "run": Path(run).name,
         "dsqtl": {
             "snps": int(known.sum()),
             "dsqtls": int(labels.sum()),

@@ -1,7 +1,7 @@
 """`chromhub score`: what sequence variants do to the predicted signal."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -11,7 +11,10 @@ from .console import command, out, print_json, progress, say
 @command()
 def score(
     run: Annotated[
-        list[str], typer.Argument(help="Run folder, or Hub id of a model; of several, predictions are averaged.")
+        list[str],
+        typer.Argument(
+            help="Run folder, or Hub id of a model of tracks or a classifier; of several, predictions are averaged."
+        ),
     ],
     output: Annotated[
         Path, typer.Option("--output", "-o", help=".tsv to write, or of a VCF an annotated .vcf; .gz to compress.")
@@ -28,13 +31,23 @@ def score(
         Path | None,
         typer.Option(help="Peaks, for the active allele's quantile among them.  [default: those of --data]"),
     ] = None,
-    window: Annotated[int, typer.Option(help="bp around a variant that are compared; narrower is faster.")] = 512,
+    window: Annotated[
+        int | None,
+        typer.Option(help="bp around a variant that are compared; narrower is faster; of tracks.  [default: 512]"),
+    ] = None,
     shift: Annotated[
         list[int] | None, typer.Option(help="bp to move the window by; repeatable, averaged.  [default: 0]")
     ] = None,
     reverse_complement: Annotated[bool, typer.Option("--reverse-complement", help="Average both strands.")] = False,
     null: Annotated[int, typer.Option(help="Matched random variants for p-values; 0 for none.", min=0)] = 0,
-    pseudocount: Annotated[float, typer.Option(help="Signal added to both sides of a ratio.", min=0)] = 1e-3,
+    pseudocount: Annotated[
+        float | None,
+        typer.Option(help="Signal added to both sides of a ratio, of tracks.  [default: 0.001]", min=0),
+    ] = None,
+    figures: Annotated[
+        Path | None, typer.Option(help="Folder to make: a PNG of each of the variants with the largest logfc.")
+    ] = None,
+    num_figures: Annotated[int, typer.Option(help="Variants drawn in --figures.", min=1)] = 10,
     seed: Annotated[int, typer.Option(help="Of the random variants and the choice of peaks.")] = 0,
     batch_size: Annotated[int, typer.Option(help="Variants predicted at once.", min=1)] = 32,
     bf16: Annotated[
@@ -47,6 +60,7 @@ def score(
 ) -> None:
     """Score variants: log2 fold change, shape, largest difference; every variant has a row and a status.
 
+    Of a classifier, for each label: logit and probability of both alleles, and the change of the logit.
     A run that was interrupted goes on where it was when it is started again. `accelerate launch -m chromhub score ...`
     divides it over processes.
     """
@@ -54,10 +68,12 @@ def score(
     from ..datasets_scripts.fasta import Fasta
     from ..datasets_scripts.store import GenomeStore
     from ..inference.cpu import computing, device_name, pick_device, prepare_cpu  # here, so that --help need no torch
-    from ..inference.load import load_model
+    from ..inference.load import load_any
     from ..inference.ranks import find_ranks
     from ..inference.score import score_file
+    from ..inference.variant_figures import VariantFigures
     from ..inference.variant_scorer import ScoreSettings
+    from ..modeling import AtacForTrackPrediction, ClasterForProfileRegression
 
     prepare_cpu(threads)
     if (variants is None) == (not variant):
@@ -68,14 +84,23 @@ def score(
     known = read_peaks(peaks) if peaks else source.peaks if isinstance(source, GenomeStore) else None
     ranks, device = find_ranks(device)
     where = pick_device(device)
-    models = [load_model(name) for name in run]
-    for model in models:
-        model.to(where)  # pyright: ignore[reportArgumentType] - transformers' stub of `to`
+    given = (("window", window), ("pseudocount", pseudocount))
+    of_tracks: dict[str, Any] = {option: value for option, value in given if value is not None}
+    models = []
+    for name in run:
+        model = load_any(name)
+        if isinstance(model, ClasterForProfileRegression):
+            raise ValueError(f"{name!r} reads a landscape of chromatin, not sequence: use chromhub perturb")
+        if of_tracks and not isinstance(model, AtacForTrackPrediction):
+            raise ValueError(
+                f"--{' and --'.join(of_tracks)} of predicted tracks cannot be given for {name!r}, a classifier: leave "
+                "out what only track models have"
+            )
+        models.append(model.to(where))  # pyright: ignore[reportArgumentType] - transformers' stub of `to`
     settings = ScoreSettings(
-        window=window,
+        **of_tracks,
         shifts=tuple(shift or [0]),
         average_rc=reverse_complement,
-        pseudocount=pseudocount,
         batch_size=batch_size,
         num_null=null,
         seed=seed,
@@ -102,11 +127,21 @@ def score(
             overwrite=overwrite,
             progress=on_progress,
             ranks=ranks,
+            figures=VariantFigures(figures, num_figures) if figures else None,
         )
     if not ranks.leads:
         return
     if as_json:
-        print_json({"path": str(written.path), "columns": list(written.columns), "counts": written.counts})
+        print_json(
+            {
+                "path": str(written.path),
+                "columns": list(written.columns),
+                "counts": written.counts,
+                "figures": [str(path) for path in written.figures],
+            }
+        )
         return
     say(", ".join(f"{number:,} {status}" for status, number in sorted(written.counts.items())))
     out.print(str(written.path), markup=False, soft_wrap=True)
+    if figures:
+        out.print(str(figures), markup=False, soft_wrap=True)

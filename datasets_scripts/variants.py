@@ -93,8 +93,8 @@ def read_variants(path: str | Path) -> Iterator[Variant]:
     with open_binary(path) as file:
         columns, record = None, 0
         for number, raw in enumerate(file, 1):
-            if number == 1 and raw.startswith(b"BCF"):
-                raise ValueError(f"{path} is a BCF file, which is not read: `bcftools view` turns it into VCF")
+            if number == 1:
+                _refuse_bcf(path, raw)
             line = raw.decode("utf-8", "replace").rstrip("\r\n")
             if not line.strip() or line.startswith("##"):
                 continue
@@ -119,9 +119,16 @@ def read_variants(path: str | Path) -> Iterator[Variant]:
 
 
 def is_vcf(path: str | Path) -> bool:
-    """Tell whether a file starts as a VCF."""
+    """Tell whether a file starts as a VCF.
+
+    Raises:
+        FileNotFoundError: no such file.
+        ValueError: a BCF.
+    """
     with open_binary(Path(path)) as file:
-        return file.read(16).startswith((b"##fileformat=VCF", b"#CHROM\tPOS\tID"))
+        start = file.read(16)
+    _refuse_bcf(path, start)
+    return start.startswith((b"##fileformat=VCF", b"#CHROM\tPOS\tID"))
 
 
 def variants_of(given: list[str] | Path) -> Callable[[], Iterator[Variant]]:
@@ -130,6 +137,13 @@ def variants_of(given: list[str] | Path) -> Callable[[], Iterator[Variant]]:
         return lambda: read_variants(given)
     parsed = [variant for record, text in enumerate(given) for variant in parse_variant(text, record)]
     return lambda: iter(parsed)
+
+
+def _refuse_bcf(path: str | Path, start: bytes) -> None:
+    if start.startswith(b"BCF"):
+        raise ValueError(
+            f"{path} is a BCF file, which is not read: `bcftools view {path} > NAME.vcf` turns it into VCF"
+        )
 
 
 def variant_header(cells: list[str], place: str) -> dict[str, int]:

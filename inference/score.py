@@ -2,6 +2,7 @@
 
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from itertools import islice
 from pathlib import Path
@@ -11,20 +12,19 @@ import numpy as np
 import pandas as pd
 import torch
 
-from ..datasets_scripts.atomic import check_output, finished_file
+from ..datasets_scripts.atomic import check_output, finished_file, finished_folder
 from ..datasets_scripts.chrom_names import match_chroms
 from ..datasets_scripts.fasta import Fasta
 from ..datasets_scripts.store import GenomeStore
 from ..datasets_scripts.unfinished import PART, unfinished_parts
 from ..datasets_scripts.variants import Variant, is_vcf, variants_of
-from ..modeling import AtacForTrackPrediction
-from .averaging import Models, as_models
 from .fingerprints import file_fingerprint, model_fingerprint, source_fingerprint, table_fingerprint
 from .predict import Progress
 from .ranks import ALONE, Ranks
+from .variant_figures import VariantFigures, check_figures, draw_variants
 from .variant_null import Sample
-from .variant_scorer import TESTED, ScoreSettings, VariantScorer, describe
-from .variant_tables import merge_tsv, merge_vcf, score_columns, write_part
+from .variant_scorer import ScoreSettings, VariantModels, VariantScorer
+from .variant_tables import largest_variants, merge_tsv, merge_vcf, score_columns, write_part
 from .variants import OK, GenomeBases
 
 _CHUNK = 1024  # variants of a part
@@ -38,15 +38,17 @@ class Scored:
         path: the file.
         columns: of scores.
         counts: variants by status.
+        figures: those drawn, the largest change first.
     """
 
     path: Path
     columns: tuple[str, ...]
     counts: dict[str, int]
+    figures: tuple[Path, ...] = ()
 
 
 def score_file(
-    models: Models,
+    models: VariantModels,
     source: GenomeStore | Fasta,
     given: list[str] | Path,
     output: str | Path,
@@ -56,6 +58,7 @@ def score_file(
     overwrite: bool = False,
     progress: Progress | None = None,
     ranks: Ranks = ALONE,
+    figures: VariantFigures | None = None,
 ) -> Scored:
     """Score every variant of a file, or those given as text; what cannot be scored is there with its status.
 
@@ -71,12 +74,14 @@ def score_file(
         overwrite: replace an existing file.
         progress: told how many variants are done.
         ranks: of several processes with one `output`, which this is; each scores its chunks, the leader joins them.
+        figures: a folder of pictures of the variants with the largest log2 fold change.
 
     Raises:
-        FileExistsError: `output` exists and `overwrite` is not given.
-        ValueError: no variant, a broken line, no chromosome in common, or an output that does not go with the input.
+        FileExistsError: `output` or the folder of figures exists and `overwrite` is not given.
+        ValueError: no variant, a broken line, no chromosome in common, or an output or figures that do not go with the
+            input.
     """
-    models, output = as_models(models), check_output(output, overwrite)
+    output = check_output(output, overwrite)
     source_vcf = _check_output(given, output)
     variants = variants_of(given)
     sample = Sample(settings.num_null, np.random.default_rng([settings.seed, 0]))
@@ -85,10 +90,12 @@ def score_file(
         raise ValueError(f"{given} holds no variant" if isinstance(given, Path) else "no variant was given")
     genome = GenomeBases(source, chroms)
     scorer = VariantScorer(models, genome, settings)
+    if figures:
+        check_figures(figures, scorer, output, overwrite=overwrite)
     if progress:
         progress(0, total)
     output.parent.mkdir(parents=True, exist_ok=True)
-    depends = _depends_on(models, source, given, settings, peaks)
+    depends = _depends_on(scorer, source, given, peaks)
     with unfinished_parts(output, depends, overwrite=overwrite, leader=ranks.leads) as folder:
         ranks.wait()
         _distributions(scorer, folder, sample.kept, _on_genome(peaks, source), ranks)
@@ -103,21 +110,31 @@ def score_file(
             if progress:
                 progress(done, total)
         ranks.wait()
-        tracks = list(models[0].config.track_names or ())
-        columns = score_columns(scorer.names, tracks)
+        columns = score_columns(scorer.names, scorer.alleles.outputs)
         counts: Counter[str] = Counter()
-        if ranks.leads and source_vcf is not None:
-            meanings = dict(
-                zip(
-                    columns,
-                    (meaning for m in map(describe, scorer.names) for meaning in [m] * len(tracks)),
-                    strict=True,
-                )
-            )
-            counts = merge_vcf(parts, source_vcf, output, meanings, overwrite=overwrite)
-        elif ranks.leads:
-            counts = merge_tsv(parts, output, columns, overwrite=overwrite)
-    return Scored(output, tuple(columns), dict(counts))
+        drawn: list[Path] = []
+        if ranks.leads:
+            with _figures(figures, scorer, parts, columns, overwrite) as drawn:
+                if source_vcf is None:
+                    counts = merge_tsv(parts, output, columns, overwrite=overwrite)
+                else:
+                    meanings = [scorer.describe(name) for name in scorer.names for _ in scorer.alleles.outputs]
+                    described = dict(zip(columns, meanings, strict=True))
+                    counts = merge_vcf(parts, source_vcf, output, described, overwrite=overwrite)
+    return Scored(output, tuple(columns), dict(counts), tuple(drawn))
+
+
+@contextmanager
+def _figures(
+    wanted: VariantFigures | None, scorer: VariantScorer, parts: Sequence[Path], columns: Sequence[str], overwrite: bool
+) -> Iterator[list[Path]]:
+    """Draw what is wanted and yield the files, which are there once the block has ended well."""
+    if wanted is None:
+        yield []
+        return
+    with finished_folder(wanted.folder, overwrite) as folder:
+        largest = largest_variants(parts, columns, "logfc", count=wanted.count)
+        yield [wanted.folder / name for name in draw_variants(scorer, largest, folder)]
 
 
 def _check_output(given: list[str] | Path, output: Path) -> Path | None:
@@ -144,14 +161,11 @@ def _survey(variants: Callable[[], Iterator[Variant]], sample: Sample) -> tuple[
 
 
 def _depends_on(
-    models: Sequence[AtacForTrackPrediction],
-    source: GenomeStore | Fasta,
-    given: list[str] | Path,
-    settings: ScoreSettings,
-    peaks: pd.DataFrame | None,
+    scorer: VariantScorer, source: GenomeStore | Fasta, given: list[str] | Path, peaks: pd.DataFrame | None
 ) -> dict[str, Any]:
     """Return all that a chunk depends on; not the batch size."""
-    kept = {name: value for name, value in asdict(settings).items() if name != "batch_size"}
+    kept = {name: value for name, value in asdict(scorer.settings).items() if name != "batch_size"}
+    models = scorer.alleles.models
     return {
         **kept,
         "models": [model_fingerprint(model) for model in models],
@@ -189,7 +203,7 @@ def _distributions(
     ranks.wait()
     with np.load(path) as arrays:
         scorer.background = arrays.get("background")
-        scorer.null = {name: arrays[f"null_{name}"] for name in TESTED if f"null_{name}" in arrays}
+        scorer.null = {name: arrays[f"null_{name}"] for name in scorer.alleles.tested if f"null_{name}" in arrays}
 
 
 def _chunks(variants: Iterator[Variant]) -> Iterator[list[Variant]]:

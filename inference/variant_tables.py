@@ -1,6 +1,7 @@
 """Scores of variants as text: parts of rows while they are made, in the end a TSV or the annotated VCF."""
 
 import gzip
+import heapq
 import io
 import re
 from collections import Counter
@@ -14,7 +15,7 @@ import numpy as np
 from ..datasets_scripts.atomic import finished_file
 from ..datasets_scripts.compressed import open_binary
 from ..datasets_scripts.variants import Variant
-from .variants import STATUSES
+from .variants import OK, STATUSES
 
 _FIRST = ["chrom", "pos", "id", "ref", "alt", "status"]
 _PREFIX = "CHROMHUB"
@@ -126,6 +127,24 @@ def _grouped(rows: Iterator[list[str]]) -> Iterator[list[list[str]]]:
         group.append(cells)
     if group:
         yield group
+
+
+def largest_variants(parts: Iterable[Path], columns: Sequence[str], name: str, *, count: int) -> list[Variant]:
+    """Return the scored variants whose score is largest in size in any track, the largest first; memory holds these.
+
+    Args:
+        parts: as `write_part` makes them.
+        columns: of scores, from `score_columns`.
+        name: of the score.
+        count: variants wanted.
+    """
+    places = [i for i, column in enumerate(columns, 7) if column == name or column.startswith(f"{name}.")]
+    scored = (cells for cells in _rows(parts, len(columns)) if cells[6] == OK)
+    largest = heapq.nlargest(count, scored, key=lambda cells: max(abs(float(cells[place])) for place in places))
+    return [
+        Variant(chrom, int(pos) - 1, ref.replace("-", ""), alt.replace("-", ""), name, int(record))
+        for record, chrom, pos, name, ref, alt, *_ in largest
+    ]
 
 
 @contextmanager

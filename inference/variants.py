@@ -5,7 +5,7 @@ their SNVs on: index `input_length` / 2 - 1 of the window. Both alleles share th
 of an insertion or a deletion the window of ALT holds other bases of the genome than that of REF, so that both are full.
 """
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -27,7 +27,7 @@ STATUSES = {
     "overlapping": "the allele `*`, deleted by another variant",
     "no_alt": "no alternative allele",
     "unknown_base": "an allele with a letter that is not A, C, G or T",
-    "too_long": "alleles longer than fits beside the bases compared",
+    "too_long": "alleles longer than the model's window holds beside the bases compared",
 }
 _SMOOTHING_REACH = 34  # bins that smoothing reads on a side, see `variant_scores`
 
@@ -55,6 +55,37 @@ class GenomeBases:
         if isinstance(self.source, Fasta):
             return encode(self.source.fetch(chrom, start, end))
         return cut_windows(self.source.codes(chrom), np.array([start]), end - start)[0]
+
+
+def first_base(input_length: int) -> int:
+    """Return the index in a window that is not shifted of a variant's first base."""
+    return input_length // 2 - 1
+
+
+def allele_windows(
+    variant: Variant,
+    chrom: str,
+    fetch: Callable[[str, int, int], np.ndarray],
+    *,
+    input_length: int,
+    shifts: Sequence[int] = (0,),
+) -> np.ndarray:
+    """Return the windows of both alleles, (S, 2, input_length) uint8 codes: REF, then ALT.
+
+    Args:
+        variant: of plain sequence.
+        chrom: its chromosome under the genome's name.
+        fetch: as `GenomeBases.fetch`.
+        input_length: bp of a window.
+        shifts: S numbers of bp by which windows are moved.
+    """
+    start, ref, alt = variant.trimmed()
+    begin = start - first_base(input_length)
+    first, last = begin + min(shifts), begin + max(shifts) + input_length + max(0, len(ref) - len(alt))
+    genome = fetch(chrom, first, last)
+    changed = np.concatenate([genome[: start - first], encode(alt), genome[start - first + len(ref) :]])
+    cuts = [begin + shift - first for shift in shifts]
+    return np.stack([[codes[cut : cut + input_length] for codes in (genome, changed)] for cut in cuts])
 
 
 @dataclass(frozen=True)
@@ -93,7 +124,7 @@ class AlleleGrid:
     @property
     def centre(self) -> int:
         """Index in a window that is not shifted of a variant's first base."""
-        return self.config.input_length // 2 - 1
+        return first_base(self.config.input_length)
 
     @property
     def longest(self) -> int:
@@ -126,22 +157,6 @@ class AlleleGrid:
             axis=-2,
         )
 
-    def windows(self, variant: Variant, chrom: str, fetch: Callable[[str, int, int], np.ndarray]) -> np.ndarray:
-        """Return the windows of both alleles, (S, 2, input_length) uint8 codes: REF, then ALT.
-
-        Args:
-            variant: of plain sequence.
-            chrom: its chromosome under the genome's name.
-            fetch: as `GenomeBases.fetch`.
-        """
-        start, ref, alt = variant.trimmed()
-        length, first = self.config.input_length, start - self.centre + min(self.shifts)
-        last = start - self.centre + max(self.shifts) + length + max(0, len(ref) - len(alt))
-        genome = fetch(chrom, first, last)
-        changed = np.concatenate([genome[: start - first], encode(alt), genome[start - first + len(ref) :]])
-        cuts = [start - self.centre + shift - first for shift in self.shifts]
-        return np.stack([[codes[cut : cut + length] for codes in (genome, changed)] for cut in cuts])
-
 
 def variant_status(variant: Variant, genome: GenomeBases, longest: int) -> str:
     """Return why a variant is not scored, or "ok"; see `STATUSES`.
@@ -149,7 +164,7 @@ def variant_status(variant: Variant, genome: GenomeBases, longest: int) -> str:
     Args:
         variant: one allele.
         genome: its REF allele is compared with it.
-        longest: bp, as of `AlleleGrid`.
+        longest: bp of the longest allele that can be scored.
     """
     if variant.kind != "sequence":
         return variant.kind

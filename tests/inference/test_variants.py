@@ -3,7 +3,7 @@ import pytest
 from chromhub.datasets_scripts.fasta import Fasta, encode
 from chromhub.datasets_scripts.variants import Variant
 from chromhub.inference.variant_null import Sample, matched_variants, p_values, peak_variants, quantiles
-from chromhub.inference.variants import AlleleGrid, GenomeBases, variant_status
+from chromhub.inference.variants import AlleleGrid, GenomeBases, allele_windows, variant_status
 from chromhub.modeling import AtacConfig
 
 from .toy_genome import toy_codes, toy_fasta, toy_store
@@ -29,20 +29,23 @@ def other(base):
 
 def test_windows_of_an_snv_have_it_at_the_index_of_the_paper(genome):
     variant = Variant("chrB", 5000, bases("chrB", 5000, 5001), other(bases("chrB", 5000, 5001)))
-    ((ref, alt),) = AlleleGrid(CONFIG).windows(variant, "chrB", genome.fetch)
+    ((ref, alt),) = allele_windows(variant, "chrB", genome.fetch, input_length=2048)
     assert np.flatnonzero(ref != alt).tolist() == [1023]
     np.testing.assert_array_equal(ref, CODES["chrB"][5000 - 1023 : 5000 + 1025])
 
 
 def test_windows_of_an_insertion_and_a_deletion_are_full(genome):
-    grid = AlleleGrid(CONFIG)
     base = bases("chrB", 5000, 5001)
-    ((ref, alt),) = grid.windows(Variant("chrB", 5000, base, base + "ACC"), "chrB", genome.fetch)
+    insertion, deletion = (
+        Variant("chrB", 5000, base, base + "ACC"),
+        Variant("chrB", 5000, bases("chrB", 5000, 5003), ""),
+    )
+    ((ref, alt),) = allele_windows(insertion, "chrB", genome.fetch, input_length=2048)
     start = 5001 - 1023  # stripped of the base before it, the insertion starts behind it
     expected = np.concatenate([CODES["chrB"][start:5001], encode("ACC"), CODES["chrB"][5001 : start + 2045]])
     np.testing.assert_array_equal(alt, expected)
     np.testing.assert_array_equal(ref, CODES["chrB"][start : start + 2048])
-    ((ref, alt),) = grid.windows(Variant("chrB", 5000, bases("chrB", 5000, 5003), ""), "chrB", genome.fetch)
+    ((ref, alt),) = allele_windows(deletion, "chrB", genome.fetch, input_length=2048)
     start = 5000 - 1023
     expected = np.concatenate([CODES["chrB"][start:5000], CODES["chrB"][5003 : start + 2051]])
     np.testing.assert_array_equal(alt, expected)
@@ -50,9 +53,8 @@ def test_windows_of_an_insertion_and_a_deletion_are_full(genome):
 
 def test_windows_at_an_end_read_n_and_shifts_move_them(genome):
     base = bases("chrC", 2, 3)
-    windows = AlleleGrid(CONFIG, shifts=(0, -64, 32)).windows(
-        Variant("chrC", 2, base, other(base)), "chrC", genome.fetch
-    )
+    variant = Variant("chrC", 2, base, other(base))
+    windows = allele_windows(variant, "chrC", genome.fetch, input_length=2048, shifts=(0, -64, 32))
     assert windows.shape == (3, 2, 2048)
     assert [np.flatnonzero(ref != alt).tolist() for ref, alt in windows] == [[1023], [1087], [991]]
     assert (windows[0, 0, :1021] == 4).all()
