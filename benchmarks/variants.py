@@ -41,6 +41,7 @@ RESULTS = Path(__file__).parent / "results" / "variants.json"
 PRESETS = ("convnext-dcnn", "dcnn")
 WAYS = ("as shipped", "our allocator", "ours")
 _BATCH = 64
+_WINDOW = 512
 _MEASURE = """
 import json, resource, sys
 from chromhub.cli import app
@@ -96,7 +97,9 @@ def run(preset: str, way: str, count: int, threads: int) -> dict[str, Any]:
         codes = genome(Path(folder) / "genome.fa", 200_000)
         variants = snvs(codes, count)
         scorer = VariantScorer(
-            [ours(preset, theirs).eval()], GenomeBases(Fasta(Path(folder) / "genome.fa"), ["chr1"]), ScoreSettings()
+            [ours(preset, theirs).eval()],
+            GenomeBases(Fasta(Path(folder) / "genome.fa"), ["chr1"]),
+            ScoreSettings(window=_WINDOW),
         )
 
         def score() -> np.ndarray:
@@ -130,7 +133,7 @@ def compare(preset: str, *, count: int, rounds: int, threads: int) -> dict[str, 
         "variants": count,
         "rounds": rounds,
         "threads": threads,
-        "window": ScoreSettings().window,
+        "window": _WINDOW,
         "largest_relative_difference": difference,
         "variants_per_second": count / statistics.median(seconds["ours"]),
         "torch": torch.__version__,

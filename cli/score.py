@@ -33,7 +33,7 @@ def score(
     ] = None,
     window: Annotated[
         int | None,
-        typer.Option(help="bp around a variant that are compared; narrower is faster; of tracks.  [default: 512]"),
+        typer.Option(help="bp around a variant that are compared, of tracks.  [default: 512, or half the target]"),
     ] = None,
     shift: Annotated[
         list[int] | None, typer.Option(help="bp to move the window by; repeatable, averaged.  [default: 0]")

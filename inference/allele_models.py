@@ -25,7 +25,7 @@ class AlleleModels(ABC):
         longest: bp of the longest allele that can be scored.
     """
 
-    meanings: ClassVar[Mapping[str, str]]
+    meanings: Mapping[str, str]
     tested: ClassVar[tuple[str, ...]]
     active: ClassVar[tuple[str, str]]
     models: Sequence[Any]

@@ -13,8 +13,10 @@ from .allele_models import AlleleModels, Lengths
 from .averaging import Models, as_models
 from .load import output_names
 from .predict import COMPLEMENT
-from .variant_scores import DESCRIPTIONS, AllelePair, score_pairs, shared_bases
+from .variant_scores import DESCRIPTIONS, SMOOTHED, AllelePair, score_pairs, shared_bases
 from .variants import AlleleGrid
+
+_WINDOW = 512  # bp
 
 
 class TrackAlleles(AlleleModels):
@@ -22,7 +24,8 @@ class TrackAlleles(AlleleModels):
 
     Args:
         models: in evaluation mode, on the device to run on, all of one grid and one set of tracks.
-        window: bp around a variant that are compared; narrower is faster, too.
+        window: bp around a variant that are compared; narrower is faster, too; None for 512, or half the target where
+            that is less.
         shifts: bp by which the window is moved, multiples of the bin size.
         average_rc: average both strands.
         pseudocount: raw signal units, in ratios.
@@ -31,16 +34,18 @@ class TrackAlleles(AlleleModels):
         ValueError: models that do not go together, or a window or shifts that do not fit them.
     """
 
-    meanings = DESCRIPTIONS
     tested = ("logfc", "jsd", "max_difference")
     active = ("ref_signal", "alt_signal")
 
     def __init__(
-        self, models: Models, *, window: int, shifts: tuple[int, ...], average_rc: bool, pseudocount: float
+        self, models: Models, *, window: int | None, shifts: tuple[int, ...], average_rc: bool, pseudocount: float
     ) -> None:
         self.models = as_models(models)
         self.average_rc, self.pseudocount = average_rc, pseudocount
-        self.grid = AlleleGrid(self.models[0].config, window, shifts)
+        config = self.models[0].config
+        self.grid = AlleleGrid(config, min(_WINDOW, config.target_length // 2) if window is None else window, shifts)
+        left_out = () if self.grid.smoothed else SMOOTHED
+        self.meanings = {name: meaning for name, meaning in DESCRIPTIONS.items() if name not in left_out}
         self.outputs = output_names(self.models[0])
         self.longest = self.grid.longest
 
@@ -70,6 +75,7 @@ class TrackAlleles(AlleleModels):
             bin_size=self.grid.config.bin_size,
             window=self.grid.window,
             pseudocount=self.pseudocount,
+            smoothed=self.grid.smoothed,
         )
 
     def profiles(self, predictions: np.ndarray, lengths: Lengths) -> np.ndarray:

@@ -28,7 +28,8 @@ class ScoreSettings:
     """How variants are scored.
 
     Attributes:
-        window: bp around a variant that are compared; narrower is faster, too. Of track models.
+        window: bp around a variant that are compared; narrower is faster, too. Of track models; None for 512, or half
+            the target where that is less.
         shifts: bp by which the window is moved, predictions averaged.
         average_rc: average both strands.
         pseudocount: raw signal units, in ratios. Of track models.
@@ -38,7 +39,7 @@ class ScoreSettings:
         seed: of the random variants and peaks.
     """
 
-    window: int = 512
+    window: int | None = None
     shifts: tuple[int, ...] = (0,)
     average_rc: bool = False
     pseudocount: float = 1e-3

@@ -25,6 +25,8 @@ DESCRIPTIONS = {
     "paper_fold_change": "REF / (ALT + 1e-4), smoothed likewise, in the bin at half the window: Grover et al.'s ratio",
 }
 SCORES = tuple(DESCRIPTIONS)
+SMOOTHED = ("smoothed_logfc", "paper_fold_change")
+SMOOTHING_REACH = _RADIUS + 2  # bins on a side of the variant's own that smoothing reads, around either middle
 
 
 @dataclass(frozen=True)
@@ -44,7 +46,9 @@ class AllelePair:
     middle_bin: int
 
 
-def score_pairs(pairs: list[AllelePair], *, bin_size: int, window: int, pseudocount: float) -> dict[str, np.ndarray]:
+def score_pairs(
+    pairs: list[AllelePair], *, bin_size: int, window: int, pseudocount: float, smoothed: bool = True
+) -> dict[str, np.ndarray]:
     """Score variants.
 
     Args:
@@ -52,22 +56,28 @@ def score_pairs(pairs: list[AllelePair], *, bin_size: int, window: int, pseudoco
         bin_size: bp per bin.
         window: bp compared, even.
         pseudocount: raw signal units, keeps ratios of silent regions finite.
+        smoothed: the pairs hold the bins that smoothing reads.
 
     Returns:
-        (V, T) float64 for each name in `SCORES`.
+        (V, T) float64 for each name in `SCORES`, but `SMOOTHED` where the pairs are too short for it.
     """
     profiles = np.stack([shared_bases(pair, bin_size=bin_size, window=window) for pair in pairs]).astype(np.float64)
     ref, alt = profiles[:, 0], profiles[:, 1]  # (V, T, W)
     means = ref.mean(-1), alt.mean(-1)
-    smoothed = np.stack([_smoothed(pair, -pair.first_bp // bin_size) for pair in pairs])
-    middle = np.stack([_smoothed(pair, pair.middle_bin) for pair in pairs])
-    return {
+    scores = {
         "ref_signal": means[0],
         "alt_signal": means[1],
         "logfc": _log_ratio(means[1], means[0], pseudocount),
         "jsd": jensen_shannon_distance(ref, alt),
         "max_difference": largest_difference(ref, alt),
-        "smoothed_logfc": _log_ratio(smoothed[:, 1], smoothed[:, 0], pseudocount),
+    }
+    if not smoothed:
+        return scores
+    own = np.stack([_smoothed(pair, -pair.first_bp // bin_size) for pair in pairs])
+    middle = np.stack([_smoothed(pair, pair.middle_bin) for pair in pairs])
+    return {
+        **scores,
+        "smoothed_logfc": _log_ratio(own[:, 1], own[:, 0], pseudocount),
         "paper_fold_change": middle[:, 0] / (middle[:, 1] + _PAPER_PSEUDOCOUNT),
     }
 

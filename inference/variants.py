@@ -16,6 +16,7 @@ from ..datasets_scripts.store import GenomeStore
 from ..datasets_scripts.variants import Variant
 from ..modeling import AtacConfig
 from .predict import cut_windows
+from .variant_scores import SMOOTHING_REACH
 
 OK = "ok"
 STATUSES = {
@@ -29,7 +30,6 @@ STATUSES = {
     "unknown_base": "an allele with a letter that is not A, C, G or T",
     "too_long": "alleles longer than the model's window holds beside the bases compared",
 }
-_SMOOTHING_REACH = 34  # bins that smoothing reads on a side, see `variant_scores`
 
 
 class GenomeBases:
@@ -129,12 +129,22 @@ class AlleleGrid:
     @property
     def longest(self) -> int:
         """Bp of the longest allele, stripped of shared bases, that can be scored."""
-        return self.centre - self.config.crop_bins * self.config.bin_size - self._reach - self.config.bin_size
+        return self._flank - self._reach
+
+    @property
+    def smoothed(self) -> bool:
+        """Whether the target holds the bins that smoothed scores read; with bins of 64 bp most targets do not."""
+        return self._flank > SMOOTHING_REACH * self.config.bin_size
+
+    @property
+    def _flank(self) -> int:
+        """Bp of the target to the left of a variant's own bin."""
+        return self.centre - self.config.crop_bins * self.config.bin_size - self.config.bin_size
 
     @property
     def _reach(self) -> int:
         """Bp on each side of a variant that scores read, without the alleles themselves."""
-        return max(self.window // 2, _SMOOTHING_REACH * self.config.bin_size)
+        return max(self.window // 2, SMOOTHING_REACH * self.config.bin_size if self.smoothed else 0)
 
     @property
     def _most_shifted(self) -> int:

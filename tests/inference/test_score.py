@@ -253,3 +253,20 @@ def test_what_is_refused(tiny_model, store, tmp_path, given, name, sentence):
     with pytest.raises(ValueError, match=sentence):
         run(tiny_model, store, given, tmp_path / name)
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_target_too_short_to_smooth(store):
+    torch.manual_seed(0)
+    config = AtacConfig.from_preset("convnext-cnn-tiny", input_length=1024, target_length=512, bin_size=64)
+    model = AtacForTrackPrediction(config).eval()
+    variant = some_variants(1)[0]
+    found = scorer(model, store)
+    scores = found.score([variant])
+    assert found.names == ["ref_signal", "alt_signal", "logfc", "jsd", "max_difference"] == list(scores)
+    codes = np.stack([CODES["chrA"][variant.start - 511 : variant.start + 513]] * 2).copy()
+    codes[1, 511] = "ACGT".index(variant.alt)
+    with torch.no_grad():
+        signal = model.to_signal(model(torch.from_numpy(codes)).predictions)[:, 0].double().numpy()
+    ref, alt = np.repeat(signal, 64, axis=1)[:, 511 - 128 : 511 + 128].mean(1)  # half the target
+    assert scores["ref_signal"][0, 0] == pytest.approx(ref, rel=1e-5)
+    assert scores["logfc"][0, 0] == pytest.approx(np.log2((alt + 1e-3) / (ref + 1e-3)), abs=1e-5)
