@@ -10,8 +10,9 @@ the motifs named, and of a track model Tn5's, into shuffled backgrounds, which `
 parts are taken: nothing here is an evaluation.
 
 `variants` scores the dsQTL SNPs of chr22 (Lee et al. 2015) whose window has no N, and the GP1BA saturation mutagenesis
-(Kircher et al. 2019), with a classifier: the change of its logit, mean of both strands. AUPRC is beside that of the
-published gkm-SVM score on the same SNPs, Spearman beside none. Each has the 95 % bootstrap interval over variants.
+(Kircher et al. 2019), mean of both strands: the change of a classifier's logit, or of a track's log2 signal. AUPRC is
+beside that of the published gkm-SVM score on the same SNPs, Spearman beside none. Each has the 95 % bootstrap interval
+over variants.
 """
 
 import argparse
@@ -30,7 +31,7 @@ from chromhub.datasets_scripts.windows import peak_windows
 from chromhub.inference.attribute import AttributionSettings
 from chromhub.inference.attribution_folder import attribute_to_folder
 from chromhub.inference.cpu import prepare_cpu
-from chromhub.inference.load import load_classifier, load_sequence_model
+from chromhub.inference.load import load_sequence_model
 from chromhub.inference.marginal_folder import chosen_motifs, write_effects
 from chromhub.inference.marginalize import TN5, backgrounds, marginalize, marginalize_label, tn5_verdict
 from chromhub.inference.meme import read_motifs
@@ -114,14 +115,15 @@ def marginal(
     return {"backgrounds": len(windows), "marginal": found["motifs"], "tn5": verdict}
 
 
-def logit_changes(run: str, genome: Fasta, table: pd.DataFrame, alleles: tuple[str, str]) -> np.ndarray:
-    """Return the change of a classifier's first logit from one allele to the other, mean of both strands.
+def changes(run: str, genome: Fasta, table: pd.DataFrame, alleles: tuple[str, str]) -> np.ndarray:
+    """Return the change of a classifier's first logit, or of a first track's log2 signal, from one allele to the other.
 
     The genome may hold either. NaN where it holds neither, or the window has an N.
     """
-    model, bases = load_classifier(run), GenomeBases(genome, table["chrom"].unique())
+    model, bases = load_sequence_model(run), GenomeBases(genome, table["chrom"].unique())
+    score = "logfc" if isinstance(model, AtacForTrackPrediction) else "logit_change"
     scorer = VariantScorer(model, bases, ScoreSettings(average_rc=True))
-    length = int(model.config.input_length)
+    length = int(model.config.input_length or 0)
     result = np.full(len(table), np.nan)
     for sign, (ref, alt) in ((1, alleles), (-1, alleles[::-1])):
         columns = (table[column].tolist() for column in ("chrom", "pos", ref, alt))
@@ -133,7 +135,7 @@ def logit_changes(run: str, genome: Fasta, table: pd.DataFrame, alleles: tuple[s
             and (allele_windows(given[i], given[i].chrom, bases.fetch, input_length=length) != N_CODE).all()
         ]
         if usable:
-            result[usable] = sign * scorer.score([given[i] for i in usable])["logit_change"][:, 0]
+            result[usable] = sign * scorer.score([given[i] for i in usable])[score][:, 0]
     return result
 
 
@@ -147,7 +149,7 @@ def interval(measure: Any, *columns: np.ndarray) -> dict[str, float]:
 
 
 def variants(arguments: argparse.Namespace) -> dict[str, Any]:
-    """Score both sets with a classifier."""
+    """Score both sets."""
     data = arguments.data
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "chr22.fa"  # the file is plain gzip, without random access
@@ -158,12 +160,12 @@ def variants(arguments: argparse.Namespace) -> dict[str, Any]:
 def measured_variants(run: str, genome: Fasta, folder: Path) -> dict[str, Any]:
     """Score both sets in `folder`."""
     dsqtl = pd.read_csv(folder / "dsqtl_lee2015_chr22.hg19.tsv", sep="\t")
-    change = logit_changes(run, genome, dsqtl, ("allele1", "allele2"))
+    change = changes(run, genome, dsqtl, ("allele1", "allele2"))
     known = ~np.isnan(change)
     labels, theirs = (dsqtl["label"] > 0).to_numpy()[known], dsqtl["gkm_svm"].to_numpy()[known]
     mpra = pd.read_csv(folder / "mpra_kircher2019_GP1BA_chr22.hg19.tsv", sep="\t")
     mpra = mpra[mpra["ref"].isin(list("ACGT")) & mpra["alt"].isin(list("ACGT"))].reset_index(drop=True)
-    effect = logit_changes(run, genome, mpra, ("ref", "alt"))
+    effect = changes(run, genome, mpra, ("ref", "alt"))
     there = ~np.isnan(effect)
     return {
         "run": Path(run).name,
