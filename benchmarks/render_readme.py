@@ -180,25 +180,83 @@ def variants() -> str:
         for name, row in result.items()
         if name != "memory"
     ]
+    if memory := result.get("memory"):
+        few, many = (count for count in memory if count != "ratio")
+        peak = f"{memory[many]['peak_mb']:.0f} MB, {memory['ratio']:.3f}x that of {int(few):,}"
+        rows.append([f"peak memory of {int(many):,} variants", "", peak, ""])
     header = ["processor time, one thread, float32", "variants/s", "against the reference as shipped", "like for like"]
     return table(header, rows) if rows else ""
 
 
-def insight() -> str:
-    """Motifs inserted into shuffled sequence, and measured variants."""
-    result = read("insight")
+def motifs() -> str:
+    """Motifs found in attributions: of each database motif that one looks like, the one in most places."""
     rows = []
-    for model, run in result.get("marginal", {}).items():
+    for model, run in read("insight").get("motifs", {}).items():
+        best: dict[str, dict] = {}
+        for motif in run["motifs"]:
+            like = motif["match"]["name"]
+            if motif["match"]["e_value"] <= 0.05 and motif["seqlets"] > best.get(like, {"seqlets": 0})["seqlets"]:
+                best[like] = motif
+        sample = f"{model}: {run['regions']['kept']:,} regions"
+        for like, motif in best.items():
+            e_value = f"{motif['match']['e_value']:.0e}"
+            sign = "rises" if motif["name"].startswith("pos") else "falls"
+            rows.append([sample, like, motif["consensus"], sign, f"{motif['seqlets']:,}", e_value])
+    header = ["attributed", "looks like", "consensus", "prediction", "places", "E-value"]
+    return table(header, rows) if rows else ""
+
+
+def marginal() -> str:
+    """Motifs inserted into shuffled sequence."""
+    rows = []
+    for model, run in read("insight").get("motifs", {}).items():
+        numbers = f"{run['backgrounds']} backgrounds"
         for motif in run["marginal"]:
-            where = [f"{model}: {motif['name']} inserted, log2 fold at the motif"]
-            rows.append([*where, *interval(motif["local_log2_fold"]), "", f"{motif['backgrounds']} backgrounds"])
-    for model, run in result.get("variants", {}).items():
+            if "logit_change" in motif:
+                rows.append([model, motif["name"], "logit", *interval(motif["logit_change"]), numbers])
+            elif not motif["name"].startswith("tn5"):
+                rows.append([model, motif["name"], "log2 at the motif", *interval(motif["local_log2_fold"]), numbers])
+        tn5 = [motif for motif in run["marginal"] if motif["name"].startswith("tn5")]
+        if tn5:
+            strongest = max(tn5, key=lambda motif: motif["local_log2_fold"]["mean"])
+            name = f"Tn5's own, strongest of {len(tn5)}"
+            rows.append([model, name, "log2 at the motif", *interval(strongest["local_log2_fold"]), numbers])
+    return table(["model", "inserted", "change of", "mean", "95 % interval", "sample"], rows) if rows else ""
+
+
+def measured_variants() -> str:
+    """Variants that were measured."""
+    rows = []
+    for model, run in read("insight").get("variants", {}).items():
         snps, gp1ba = run["dsqtl"], run["gp1ba"]
         peer = " ".join(interval(snps["auprc_gkm_svm"]))
         sample = f"{snps['dsqtls']} dsQTLs of {snps['snps']} SNPs"
-        rows.append([f"{model}: dsQTLs, AUPRC", *interval(snps["auprc"]), f"gkm-SVM {peer}", sample])
-        rows.append([f"{model}: GP1BA, Spearman", *interval(gp1ba["spearman"]), "", f"{gp1ba['variants']} variants"])
-    return table(["measured", "value", "95 % interval", "published score", "sample"], rows) if rows else ""
+        chance = f"{snps['share']:.2f}"
+        rows.append([f"{model}: dsQTLs, AUPRC", *interval(snps["auprc"]), chance, f"gkm-SVM {peer}", sample])
+        sample = f"{gp1ba['variants']} variants"
+        rows.append([f"{model}: GP1BA, Spearman", *interval(gp1ba["spearman"]), "0", "", sample])
+    header = ["measured", "value", "95 % interval", "at random", "published score", "sample"]
+    return table(header, rows) if rows else ""
+
+
+def additivity() -> str:
+    """How far attributions are from additive, by kind of model."""
+    found: dict[str, list[tuple[float, float | None]]] = {}
+    for name, row in read("additivity").items():
+        kind = "tiny presets" if name.endswith("-tiny") else "models that ship" if "-tiny-" in name else None
+        kind = kind or ("models that ship" if "-small-" in name else "ChromTransfer" if " " in name else "full presets")
+        gradients = row.get("integrated-gradients")
+        error = gradients["largest_error"] if gradients else None
+        found.setdefault(kind, []).append((row["deep-lift"]["largest_error"], error))
+    rows = []
+    for kind, errors in found.items():
+        gradients = [error for _, error in errors if error is not None]
+        left_out = f"{sum(error >= 1e-3 for error in gradients)} of {len(gradients)}" if gradients else "-"
+        largest = f"{max(error for error, _ in errors):.0e}"
+        within = [error for error in gradients if error < 1e-3]
+        rows.append([kind, str(len(errors)), largest, f"{max(within):.0e}" if within else "-", left_out])
+    header = ["random windows", "models", "DeepLIFT", "integrated gradients", "of these 0.001 or more, left out"]
+    return table(header, rows) if rows else ""
 
 
 def interval(found: dict) -> tuple[str, str]:
@@ -299,7 +357,10 @@ TABLES = {
     "transfer-blood": transfer_blood,
     "transfer-worm": transfer_worm,
     "variants": variants,
-    "insight": insight,
+    "additivity": additivity,
+    "motifs": motifs,
+    "marginal": marginal,
+    "measured-variants": measured_variants,
     "tree": tree,
 }
 
