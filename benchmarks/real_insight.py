@@ -34,7 +34,7 @@ from chromhub.inference.cpu import prepare_cpu
 from chromhub.inference.load import load_sequence_model
 from chromhub.inference.marginal_folder import chosen_motifs, write_effects
 from chromhub.inference.marginalize import TN5, backgrounds, marginalize, marginalize_label, tn5_verdict
-from chromhub.inference.meme import read_motifs
+from chromhub.inference.motif_database import known_motifs
 from chromhub.inference.motif_folder import motifs_to_folder
 from chromhub.inference.ranking import average_precision, spearman
 from chromhub.inference.variant_scorer import ScoreSettings, VariantScorer
@@ -103,7 +103,7 @@ def marginal(
     """Insert the motifs named, and Tn5's, into shuffled backgrounds."""
     store, model = GenomeStore.open(arguments.store), load_sequence_model(arguments.run)
     folder = folder or arguments.work or Path(tempfile.mkdtemp(prefix="insight-"))
-    wanted = chosen_motifs(arguments.motif, read_motifs(arguments.meme))
+    wanted = chosen_motifs(arguments.motif, known_motifs(arguments.meme).motifs)
     windows = backgrounds(store, length=int(model.config.input_length or 0), count=arguments.backgrounds)
     if not isinstance(model, AtacForTrackPrediction):
         found = write_effects(marginalize_label(model, wanted, windows), {}, folder / "marginal", overwrite=True)
@@ -190,7 +190,7 @@ def main() -> None:
     parser.add_argument("name")
     parser.add_argument("--run", required=True)
     parser.add_argument("--store", type=Path)
-    parser.add_argument("--meme", type=Path)
+    parser.add_argument("--meme", help="file, or jaspar:GROUP")
     parser.add_argument("--data", type=Path)
     parser.add_argument(
         "--work",

@@ -16,7 +16,9 @@ def marginalize(
     run: Annotated[str, typer.Argument(help="Run folder, or Hub id of a model.")],
     output: Annotated[Path, typer.Option("--output", "-o", help="Folder to make.")],
     motif: Annotated[list[str] | None, typer.Option(help="Sequence, or name of a motif of --meme; repeatable.")] = None,
-    meme: Annotated[Path | None, typer.Option(help="Motifs in MEME format.")] = None,
+    meme: Annotated[
+        str | None, typer.Option(help="Motifs: a file in MEME format, or jaspar:vertebrates, jaspar:nematodes, ...")
+    ] = None,
     tn5: Annotated[bool, typer.Option("--tn5", help="Tn5's own sequences, with a verdict.")] = False,
     motifs: Annotated[Path | None, typer.Option(help="Folder of `chromhub motifs`, for the share of Tn5's.")] = None,
     data: Annotated[Path | None, typer.Option(help="Folder that `chromhub data build` made.")] = None,
@@ -44,7 +46,7 @@ def marginalize(
     from ..inference.marginalize import TN5, MarginalEffect, marginalize_label, tn5_verdict
     from ..inference.marginalize import backgrounds as shuffled_windows
     from ..inference.marginalize import marginalize as marginalize_track
-    from ..inference.meme import read_motifs
+    from ..inference.motif_database import known_motifs
     from ..modeling import AtacForTrackPrediction
 
     if (data is None) == (fasta is None):
@@ -52,7 +54,7 @@ def marginalize(
     if not motif and not tn5:
         raise ValueError("give --motif or --tn5: what to insert")
     check_own_folder(output, overwrite, FILES)
-    sequences = chosen_motifs(motif or [], read_motifs(meme) if meme else None)
+    sequences = chosen_motifs(motif or [], known_motifs(meme).motifs if meme else None)
     share = None
     if motifs is not None:
         share = json.loads((motifs / "motifs.json").read_text())["tn5_share"]

@@ -14,7 +14,9 @@ from .console import command, out, print_json, say
 @command()
 def motifs(
     attributions: Annotated[Path, typer.Argument(help="Folder that `chromhub attribute` made.")],
-    meme: Annotated[Path, typer.Option(help="Known motifs in MEME format, e.g. JASPAR or HOCOMOCO.")],
+    meme: Annotated[
+        str, typer.Option(help="Known motifs: a file in MEME format, or jaspar:vertebrates, jaspar:nematodes, ...")
+    ],
     output: Annotated[Path, typer.Option("--output", "-o", help="Folder to make.")],
     window: Annotated[int, typer.Option(help="bp in the middle of the regions that are read.", min=1)] = 500,
     max_seqlets: Annotated[int, typer.Option(help="Places of each sign, at most.", min=1)] = 100_000,

@@ -1,6 +1,7 @@
 """The motifs of an attribution folder as a folder: tables, logos, BED of their places, HTML."""
 
 import json
+import tempfile
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,8 @@ from ..datasets_scripts.atomic import check_own_folder, finished_folder
 from ..datasets_scripts.fasta import encode
 from .logos import save_logo
 from .marginalize import TN5
-from .meme import consensus, information, read_motifs, write_motifs
+from .meme import consensus, information, write_motifs
+from .motif_database import known_motifs
 from .motif_discovery import FoundMotif, Match, discover, find_matches, seqlet_bed, write_report
 from .report import Figure, Section, Table
 from .report import write_report as write_html
@@ -36,7 +38,7 @@ def motifs_to_folder(
     Args:
         attributions: folder of `chromhub attribute`.
         output: folder to make.
-        database: MEME file; what Tn5 likes to cut is compared with, too.
+        database: MEME file, or "jaspar:GROUP" as of `known_motifs`; what Tn5 likes to cut is compared with, too.
         window: bp in the middle of the regions that are read; no more than were attributed.
         max_seqlets: of each sign.
         overwrite: replace an existing folder.
@@ -55,7 +57,8 @@ def motifs_to_folder(
     for name in ("sequences.npz", "attributions.npz", "regions.bed"):
         if not (attributions / name).is_file():
             raise FileNotFoundError(f"{attributions} has no {name}; give the folder that `chromhub attribute` made")
-    known = {**read_motifs(database), **{name: np.eye(5, 4)[encode(bases)].T for name, bases in TN5.items()}}
+    name, motifs = known_motifs(database)
+    known = {**motifs, **{tn5: np.eye(5, 4)[encode(bases)].T for tn5, bases in TN5.items()}}
     sequences, scores = (np.load(attributions / f"{name}.npz")["arr_0"] for name in ("sequences", "attributions"))
     regions = pd.read_csv(attributions / "regions.bed", sep="\t", header=None, names=["chrom", "start", "end"])
     if not sequences.shape == scores.shape or len(regions) != len(sequences):
@@ -67,7 +70,7 @@ def motifs_to_folder(
         found = discover(sequences, scores, window=window, max_seqlets=max_seqlets, results=folder / "modisco.h5")
         cores = [motif.probabilities[:, motif.core] for motif in found]
         matches = find_matches(cores, known)
-        summary = summarise(found, matches, num_regions=len(regions), database=Path(database).name)
+        summary = summarise(found, matches, num_regions=len(regions), database=name)
         (folder / "motifs.json").write_text(json.dumps(summary, indent=2, allow_nan=False) + "\n")
         _table(summary).to_csv(folder / "motifs.tsv", sep="\t", index=False, float_format="%.4g")
         write_motifs(folder / "motifs.meme", {motif.name: core for motif, core in zip(found, cores, strict=True)})
@@ -80,7 +83,10 @@ def motifs_to_folder(
             }
             save_logo(folder / "logos" / f"{motif.name}.png", rows, formats=("png", "svg"), first=1)
         if found:
-            write_report(folder / "modisco.h5", folder / "report", database=Path(database))
+            with tempfile.TemporaryDirectory() as temporary:
+                meme = Path(temporary) / "known.meme"
+                write_motifs(meme, motifs)
+                write_report(folder / "modisco.h5", folder / "report", database=meme)
         _html(folder, summary)
     return summary
 

@@ -25,7 +25,7 @@ def test_every_room_is_a_package_of_chromhub() -> None:
 
 def test_every_import_is_declared() -> None:
     declared = {normal(requirement) for requirement in PROJECT["project"]["dependencies"]}
-    for extra in ("interpret", "bam", "contacts", "convert"):
+    for extra in ("interpret", "bam", "contacts", "convert", "jaspar"):
         declared |= {normal(requirement) for requirement in PROJECT["project"]["optional-dependencies"][extra]}
     distributions = metadata.packages_distributions()
     undeclared = {}

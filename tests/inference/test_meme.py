@@ -1,6 +1,9 @@
+import sys
+
 import numpy as np
 import pytest
 from chromhub.inference.meme import consensus, information, read_motifs, write_motifs
+from chromhub.inference.motif_database import known_motifs
 
 HEAD = "MEME version 4\n\nALPHABET= ACGT\n\n"
 ONE = "letter-probability matrix: alength= 4 w= 2 nsites= 20\n0.5 0.5 0 0\n 0\t0\t1.0\t0\n"
@@ -47,3 +50,20 @@ def test_real_databases(shared):
     yeast = read_motifs(shared / "data/motifs/yeast_macisaac_yeast.v1.meme")
     assert len(yeast) == 124
     assert consensus(yeast["ABF1"]) == "TATCACTATATACGA"
+
+
+def test_jaspar():
+    pytest.importorskip("pyjaspar", reason='needs pyjaspar: pip install "chromhub[jaspar]"')
+    name, motifs = known_motifs("jaspar:nematodes")
+    assert name.startswith("JASPAR")
+    assert name.endswith(" nematodes")
+    assert consensus(motifs["MA0260.1 che-1"]) == "GAAACC"
+    assert all(matrix.sum(0) == pytest.approx(1) for matrix in motifs.values())
+
+
+def test_a_group_that_jaspar_lacks(monkeypatch):
+    with pytest.raises(ValueError, match=r"one of vertebrates, .*, got 'worms' in 'jaspar:worms'"):
+        known_motifs("jaspar:worms")
+    monkeypatch.setitem(sys.modules, "pyjaspar", None)
+    with pytest.raises(ValueError, match=r'pip install "chromhub\[jaspar\]"'):
+        known_motifs("jaspar:fungi")
