@@ -66,6 +66,12 @@ def consensus(matrix: np.ndarray) -> str:
     return "".join("ACGT"[base] for base in matrix.argmax(axis=0))
 
 
+def informative_consensus(matrix: np.ndarray, *, bits: float = 0.3) -> str:
+    """Return the consensus with n for positions of less information than `bits`, none of them at the ends."""
+    told = information(matrix).sum(axis=0) >= bits
+    return "".join(base if known else "n" for base, known in zip(consensus(matrix), told, strict=True)).strip("n")
+
+
 def information(matrix: np.ndarray) -> np.ndarray:
     """Return the heights of a logo in bits, (4, length): probability times (2 - entropy)."""
     entropy = -(matrix * np.log2(np.where(matrix > 0, matrix, 1))).sum(axis=0)

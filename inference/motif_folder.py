@@ -12,7 +12,7 @@ from ..datasets_scripts.atomic import check_own_folder, finished_folder
 from ..datasets_scripts.fasta import encode
 from .logos import save_logo
 from .marginalize import TN5
-from .meme import consensus, information, write_motifs
+from .meme import information, informative_consensus, write_motifs
 from .motif_database import known_motifs
 from .motif_discovery import FoundMotif, Match, discover, find_matches, seqlet_bed, write_report
 from .report import Figure, Section, Table
@@ -108,7 +108,7 @@ def summarise(
         "motifs": [
             {
                 "name": motif.name,
-                "consensus": consensus(motif.probabilities[:, motif.core]),
+                "consensus": informative_consensus(motif.probabilities[:, motif.core]),
                 "seqlets": len(motif.seqlets),
                 "share": len(motif.seqlets) / total,
                 "regions": len(set(motif.seqlets["row"].tolist())),

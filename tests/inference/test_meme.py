@@ -2,7 +2,7 @@ import sys
 
 import numpy as np
 import pytest
-from chromhub.inference.meme import consensus, information, read_motifs, write_motifs
+from chromhub.inference.meme import consensus, information, informative_consensus, read_motifs, write_motifs
 from chromhub.inference.motif_database import known_motifs
 
 HEAD = "MEME version 4\n\nALPHABET= ACGT\n\n"
@@ -50,6 +50,15 @@ def test_real_databases(shared):
     yeast = read_motifs(shared / "data/motifs/yeast_macisaac_yeast.v1.meme")
     assert len(yeast) == 124
     assert consensus(yeast["ABF1"]) == "TATCACTATATACGA"
+
+
+def test_consensus_of_what_is_known():
+    # 0.3 bits: one base of probability .55 with .15 each for the others has 2 - 1.706 = .294, of .6 .371 bits
+    flat, weak, some, sure = [0.25] * 4, [0.55, 0.15, 0.15, 0.15], [0.1, 0.6, 0.15, 0.15], [0, 0, 1, 0]
+    matrix = np.array([flat, sure, weak, some, sure, weak]).T
+    assert consensus(matrix) == "AGACGA"
+    assert informative_consensus(matrix) == "GnCG"
+    assert informative_consensus(np.array([flat, weak]).T) == ""
 
 
 def test_jaspar():
