@@ -38,12 +38,12 @@ from chromhub.inference.motif_database import known_motifs
 from chromhub.inference.motif_folder import motifs_to_folder
 from chromhub.inference.ranking import average_precision, spearman
 from chromhub.inference.variant_scorer import ScoreSettings, VariantScorer
+from chromhub.inference.variant_truth import bootstrap
 from chromhub.inference.variants import OK, GenomeBases, allele_windows
 from chromhub.modeling import AtacForTrackPrediction
 
 RESULTS = Path(__file__).parent / "results" / "insight.json"
 _TILE = 512
-_BOOTSTRAPS = 1000
 
 
 def strongest(store: GenomeStore, count: int) -> pd.DataFrame:
@@ -139,13 +139,9 @@ def changes(run: str, genome: Fasta, table: pd.DataFrame, alleles: tuple[str, st
     return result
 
 
-def interval(measure: Any, *columns: np.ndarray) -> dict[str, float]:
+def interval(measure: Any, *columns: np.ndarray) -> dict[str, float | None]:
     """Return a measure with its 95 % bootstrap percentile interval over rows."""
-    rng = np.random.default_rng(0)
-    draws = rng.integers(0, len(columns[0]), (_BOOTSTRAPS, len(columns[0])))
-    values = [measure(*(column[rows] for column in columns)) for rows in draws]
-    low, high = np.nanquantile(values, [0.025, 0.975])
-    return {"value": float(measure(*columns)), "low": float(low), "high": float(high)}
+    return bootstrap(lambda *rows: {"found": measure(*rows)}, *columns)["found"]
 
 
 def variants(arguments: argparse.Namespace) -> dict[str, Any]:

@@ -131,6 +131,8 @@ def score(
         )
     if not ranks.leads:
         return
+    if written.counts.get("ref_mismatch", 0) > sum(written.counts.values()) / 2:
+        say("most REF alleles are not what the genome has there: is it another assembly, or are REF and ALT swapped?")
     if as_json:
         print_json(
             {

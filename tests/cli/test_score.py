@@ -49,6 +49,15 @@ def test_variants_on_the_command_line(run, store, tmp_path):
     assert f"scoring with {run}, {run} on cpu (" in result.stderr
 
 
+def test_ref_alleles_of_another_genome_are_told(run, store, tmp_path):
+    wrong = [f"B:{start + 1}:{'CGTA'['ACGT'.index('ACGT'[CODES['chrB'][start]])]}>N" for start in (3000, 3001)]
+    for given, told in (([wrong[0], typed(3000, "-")], False), ([*wrong, typed(3000, "-")], True)):
+        variants = [word for text in given for word in ("--variant", text.replace(">N", ">-"))]
+        result = score(run, *variants, "--data", store.path, "-o", tmp_path / f"{told}.tsv")
+        assert result.exit_code == 0, result.output
+        assert ("most REF alleles are not what the genome has there" in result.stderr) == told
+
+
 def test_a_file_against_a_fasta(run, store, tmp_path):
     base = "ACGT"[CODES["chrB"][700]]
     (tmp_path / "a.tsv").write_text(f"chrom\tpos\tref\talt\nchrB\t701\t{base}\t{base}T\nchrB\t700\tN\tA\n")
