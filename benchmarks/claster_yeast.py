@@ -21,7 +21,6 @@ import yaml
 from real_data import chromhub
 
 RESULTS = Path(__file__).parent / "results"
-DOCS = Path(__file__).parent.parent / "docs" / "claster.md"
 RECIPES = Path(__file__).parent.parent / "recipes"
 TRACKS = ("MNase", "PolII", "Scc1")
 FOLDS = (("IV", "II", "XVI"), ("XVI", "IV", "II"), ("II", "XVI", "IV"))  # train, valid, test
@@ -121,32 +120,6 @@ def mean_numbers(folds: list[dict]) -> dict:
     }
 
 
-def table(results: dict) -> str:
-    """Return the results as the table of docs/claster.md: means over the held-out chromosomes."""
-    rows = ["| of | by | Pearson, log2(1 + x) | Pearson, raw | Spearman | R2, raw |", "|---|---|---|---|---|---|"]
-    for level in LEVELS:
-        linear = next(iter(results["runs"].values()))["mean"][level]["linear"]
-        sides = {**{name: run["mean"][level]["model"] for name, run in results["runs"].items()}, "linear": linear}
-        for name, numbers in sides.items():
-            cells = [f"{numbers[key]:.3f}" for key in ("pearson_log2p1", "pearson_raw", "spearman", "r2_raw")]
-            rows.append(f"| {level.replace('_', ' ')} | {name} | {' | '.join(cells)} |")
-    fold = results["sequence"]["test_chromosomes"][SEQUENCE_FOLD]
-    of_fold = results["runs"]["landscape"]["test_chromosomes"][SEQUENCE_FOLD]
-    for level in LEVELS:
-        sides = {"landscape": of_fold[level]["model"], "linear": of_fold[level]["linear"]}
-        for name, numbers in {**sides, "sequence": fold[level]["sequence"]}.items():
-            cells = [f"{numbers[key]:.3f}" for key in ("pearson_log2p1", "pearson_raw", "spearman", "r2_raw")]
-            rows.append(f"| {level.replace('_', ' ')}, {SEQUENCE_FOLD} alone | {name} | {' | '.join(cells)} |")
-    return "\n".join(rows)
-
-
-def write_table(results: dict) -> None:
-    """Put the table into docs/claster.md."""
-    text = DOCS.read_text()
-    begin, end = (text.index(f"<!-- {side}: claster-yeast -->") for side in ("begin", "end"))
-    DOCS.write_text(f"{text[:begin]}<!-- begin: claster-yeast -->\n{table(results)}\n{text[end:]}")
-
-
 def main() -> None:
     """Do all folds and write the results file."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -190,7 +163,6 @@ def main() -> None:
     RESULTS.mkdir(exist_ok=True)
     path = RESULTS / "claster_yeast.json"
     path.write_text(json.dumps(results, indent=2) + "\n")
-    write_table(results)
     print(json.dumps(results, indent=2) if arguments.json else f"wrote {path}")
 
 

@@ -1,4 +1,4 @@
-"""Write the measured tables of README.md from benchmarks/results, and its tree of files: no number there is typed.
+"""Write the measured tables of README.md and docs from benchmarks/results, and README's tree: no number there is typed.
 
     python benchmarks/render_readme.py [--check]
 
@@ -14,6 +14,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).parent.parent
 RESULTS = ROOT / "benchmarks" / "results"
+DOCUMENTS = (ROOT / "README.md", ROOT / "docs" / "claster.md")
 BIN_SIZES = ("4", "16", "128", "512")
 PEARSONS = ("pearson_log1p", "pearson_of_tissue_difference")
 
@@ -264,6 +265,26 @@ def interval(found: dict) -> tuple[str, str]:
     return f"{found['value'] if 'value' in found else found['mean']:.2f}", f"{found['low']:.2f} to {found['high']:.2f}"
 
 
+def claster_yeast() -> str:
+    """Transcription in yeast from chromatin: means over held-out chromosomes, and the one that a sequence model has."""
+    result = read("claster_yeast")
+    measures = ("pearson_log2p1", "pearson_raw", "spearman", "r2_raw")
+    rows = []
+    for level in ("bins", "genes", "start_sites"):
+        linear = next(iter(result["runs"].values()))["mean"][level]["linear"]
+        sides = {**{name: run["mean"][level]["model"] for name, run in result["runs"].items()}, "linear": linear}
+        for name, numbers in sides.items():
+            rows.append([level.replace("_", " "), name, *(f"{numbers[key]:.3f}" for key in measures)])
+    for chrom, fold in result["sequence"]["test_chromosomes"].items():
+        of_fold = result["runs"]["landscape"]["test_chromosomes"][chrom]
+        for level in ("bins", "genes", "start_sites"):
+            sides = {"landscape": of_fold[level]["model"], "linear": of_fold[level]["linear"]}
+            for name, numbers in {**sides, "sequence": fold[level]["sequence"]}.items():
+                of = f"{level.replace('_', ' ')}, {chrom} alone"
+                rows.append([of, name, *(f"{numbers[key]:.3f}" for key in measures)])
+    return table(["of", "by", "Pearson, log2(1 + x)", "Pearson, raw", "Spearman", "R2, raw"], rows)
+
+
 def transfer_worm() -> str:
     """Neurons of the worm from the germline: signal, and the difference between the tissues."""
     result = read("transfer_worm")
@@ -361,6 +382,7 @@ TABLES = {
     "motifs": motifs,
     "marginal": marginal,
     "measured-variants": measured_variants,
+    "claster-yeast": claster_yeast,
     "tree": tree,
 }
 
@@ -376,17 +398,18 @@ def render(text: str) -> str:
 
 
 def main() -> None:
-    """Rewrite README.md, or with --check say whether it is up to date."""
+    """Rewrite the documents, or with --check say whether they are up to date."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--check", action="store_true")
     arguments = parser.parse_args()
-    readme = ROOT / "README.md"
-    text = readme.read_text()
-    rendered = render(text)
-    if arguments.check and rendered != text:
-        raise SystemExit("README.md is not what the results say; run python benchmarks/render_readme.py")
-    if not arguments.check:
-        readme.write_text(rendered)
+    for document in DOCUMENTS:
+        text = document.read_text()
+        rendered = render(text)
+        if arguments.check and rendered != text:
+            name = document.relative_to(ROOT)
+            raise SystemExit(f"{name} is not what the results say; run python benchmarks/render_readme.py")
+        if not arguments.check:
+            document.write_text(rendered)
 
 
 if __name__ == "__main__":

@@ -1,4 +1,3 @@
-import importlib.util
 import json
 from pathlib import Path
 
@@ -10,9 +9,7 @@ from chromhub.datasets_scripts.landscape import LandscapeData
 from chromhub.datasets_scripts.landscape_build import LandscapeInputs, build_landscape
 from chromhub.datasets_scripts.landscape_signal import LandscapeGrid
 
-_spec = importlib.util.spec_from_file_location("test_contacts", Path(__file__).with_name("test_contacts.py"))
-test_contacts = importlib.util.module_from_spec(_spec)
-_spec.loader.exec_module(test_contacts)
+from . import test_contacts
 
 SIZES = {"chr1": 4000, "chr2": 3000}
 GRID = LandscapeGrid(21, 50, num_bins=3, bin_size=100, fine_bin_size=20, smoothing=0)

@@ -1,7 +1,5 @@
-import importlib.util
 import math
 import sys
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -17,13 +15,7 @@ from chromhub.inference.attribute import (
 from chromhub.modeling import AtacConfig, AtacForSequenceClassification, summed_model
 from chromhub.modeling.one_hot import one_hot
 
-_spec = importlib.util.spec_from_file_location(
-    "random_models", Path(__file__).parents[1] / "modeling" / "random_models.py"
-)
-random_models = importlib.util.module_from_spec(_spec)
-sys.modules["random_models"] = random_models
-_spec.loader.exec_module(random_models)
-random_model, LENGTH = random_models.random_model, random_models.LENGTH
+from ..modeling.random_models import LENGTH, random_model, randomise
 
 
 def window(seed=5):
@@ -98,7 +90,7 @@ def test_the_target_is_the_weighted_profile():
 @pytest.mark.parametrize("method", ["deep-lift", "integrated-gradients"])
 def test_of_a_classifier_it_is_the_logit(tangermeme, method):
     config = random_model("dcnn-tiny").config.to_dict() | {"num_labels": 2}
-    model = random_models.randomise(AtacForSequenceClassification(AtacConfig(**config)))
+    model = randomise(AtacForSequenceClassification(AtacConfig(**config)))
     torch.nn.init.normal_(model.classifier.weight)
     codes = window()
     inputs = torch.from_numpy(codes)[None]

@@ -1,6 +1,4 @@
-import importlib.util
 import sys
-from pathlib import Path
 
 import pytest
 import torch
@@ -18,13 +16,7 @@ from chromhub.modeling import (
 from chromhub.modeling.convnext_block import GlobalResponseNorm
 from chromhub.modeling.one_hot import one_hot
 
-_spec = importlib.util.spec_from_file_location(
-    "random_models", Path(__file__).parents[1] / "modeling" / "random_models.py"
-)
-random_models = importlib.util.module_from_spec(_spec)
-sys.modules["random_models"] = random_models
-_spec.loader.exec_module(random_models)
-random_model, EVERY, LENGTH = random_models.random_model, random_models.EVERY, random_models.LENGTH
+from ..modeling.random_models import EVERY, LENGTH, random_model, randomise
 
 
 @pytest.fixture
@@ -56,14 +48,14 @@ def test_attributions_sum_to_the_difference_of_outputs(tangermeme, name):
 @pytest.mark.parametrize("preset", CHROMTRANSFER_PRESETS)
 def test_classifiers(tangermeme, preset):
     model = ChromTransferForSequenceClassification(ChromTransferConfig.from_preset(preset))
-    scores, error = deep_lift_shap(random_models.randomise(model), windows(1, 300), n_shuffles=2)
+    scores, error = deep_lift_shap(randomise(model), windows(1, 300), n_shuffles=2)
     assert scores.abs().max() > 1e-3
     assert error.max() < 1e-3 * scores.abs().sum()
 
 
 def test_atac_classifier(tangermeme):
     config = AtacConfig.from_preset("convnext-dcnn-tiny", input_length=LENGTH, target_length=LENGTH)
-    model = random_models.randomise(AtacForSequenceClassification(config))
+    model = randomise(AtacForSequenceClassification(config))
     assert deep_lift_shap(model, windows(), n_shuffles=2).additivity_error.max() < 1e-3
 
 
@@ -133,7 +125,7 @@ def test_rule_of_grn(tangermeme):
 @pytest.mark.parametrize("preset", [name for name in PRESETS if not name.endswith(("-tiny", "-small"))])
 def test_full_size(tangermeme, preset):
     torch.manual_seed(0)
-    model = random_models.randomise(AtacForTrackPrediction(AtacConfig.from_preset(preset)))
+    model = randomise(AtacForTrackPrediction(AtacConfig.from_preset(preset)))
     torch.nn.init.normal_(model.head.weight, std=0.05)
     scores, error = deep_lift_shap(model, windows(1, 2048), n_shuffles=2)
     assert error.max() < 1e-3

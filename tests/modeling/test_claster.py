@@ -1,4 +1,3 @@
-import importlib.util
 import json
 from pathlib import Path
 
@@ -14,10 +13,7 @@ from torch import nn
 from transformers import AutoConfig, AutoModel
 
 from ..without_chromhub import run_without_chromhub
-
-_spec = importlib.util.spec_from_file_location("parity", Path(__file__).with_name("parity.py"))
-parity = importlib.util.module_from_spec(_spec)
-_spec.loader.exec_module(parity)
+from . import parity
 
 FIXTURES = Path(__file__).parents[3] / "shared" / "fixtures"
 TOTALS = {  # of the source's framework, instantiated with the published settings

@@ -1,9 +1,5 @@
 """What every preset, and every textbook form of one, must do (design: "a contract test runs over every preset")."""
 
-import importlib.util
-import sys
-from pathlib import Path
-
 import numpy as np
 import pytest
 import torch
@@ -21,13 +17,9 @@ from chromhub.modeling.one_hot import one_hot
 from peft import LoraConfig, get_peft_model
 from transformers import AutoModel, AutoModelForSequenceClassification, Trainer, TrainingArguments
 
-_spec = importlib.util.spec_from_file_location("random_models", Path(__file__).with_name("random_models.py"))
-random_models = importlib.util.module_from_spec(_spec)
-sys.modules["random_models"] = random_models
-_spec.loader.exec_module(random_models)
+from .random_models import EVERY, LENGTH, random_codes, random_model
 
-random_codes, random_model, LENGTH = random_models.random_codes, random_models.random_model, random_models.LENGTH
-every = pytest.mark.parametrize("name", random_models.EVERY)
+every = pytest.mark.parametrize("name", EVERY)
 
 
 @every

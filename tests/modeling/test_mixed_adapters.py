@@ -1,7 +1,5 @@
 """Several adapters on one base: each set in turn, and each window of a batch with its own."""
 
-import importlib.util
-import sys
 from pathlib import Path
 
 import pytest
@@ -10,11 +8,7 @@ from chromhub.modeling import AtacForTrackPrediction, lora_layers
 from peft import LoraConfig, PeftModel, get_peft_model
 from transformers import AutoModel
 
-_spec = importlib.util.spec_from_file_location("random_models", Path(__file__).with_name("random_models.py"))
-random_models = importlib.util.module_from_spec(_spec)
-sys.modules["random_models"] = random_models
-_spec.loader.exec_module(random_models)
-random_codes, random_model = random_models.random_codes, random_models.random_model
+from .random_models import random_codes, random_model
 
 CORES = ["cnn-tiny", "convnext-lstm-tiny", "convnext-dcnn-tiny", "convnext-transformer-tiny", "convnext-xlstm-tiny"]
 

@@ -1,7 +1,4 @@
-import importlib.util
 import json
-import sys
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -18,10 +15,7 @@ from chromhub.modeling.dilated_conv import DilatedConv1d
 from chromhub.modeling.one_hot import one_hot
 from transformers import AutoModel
 
-_spec = importlib.util.spec_from_file_location("parity", Path(__file__).with_name("parity.py"))
-parity = importlib.util.module_from_spec(_spec)
-sys.modules["parity"] = parity
-_spec.loader.exec_module(parity)
+from . import parity
 
 PRESETS = ["convnext-dcnn-tiny", "dcnn-tiny"]
 

@@ -1,7 +1,4 @@
 import copy
-import importlib.util
-import sys
-from pathlib import Path
 
 import pytest
 import torch
@@ -19,12 +16,9 @@ from chromhub.modeling import (
 from chromhub.modeling.one_hot import one_hot
 from torch import nn
 
-_spec = importlib.util.spec_from_file_location("random_models", Path(__file__).with_name("random_models.py"))
-random_models = importlib.util.module_from_spec(_spec)
-sys.modules["random_models"] = random_models
-_spec.loader.exec_module(random_models)
-random_model = random_models.random_model
-every = pytest.mark.parametrize("name", random_models.EVERY)
+from .random_models import EVERY, random_model
+
+every = pytest.mark.parametrize("name", EVERY)
 NON_LINEAR = (nn.ReLU, nn.GELU, nn.Softplus, nn.MaxPool1d, nn.LayerNorm, nn.SiLU, nn.Sigmoid, nn.Tanh)
 
 

@@ -1,7 +1,4 @@
-import importlib.util
 import json
-import sys
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -11,10 +8,7 @@ from chromhub.modeling.architecture_parts import XlstmCoreConfig
 from chromhub.modeling.xlstm_core import HeadLinear, MlstmBlock, SlstmBlock, XlstmCore, XlstmStack
 from torch import nn
 
-_spec = importlib.util.spec_from_file_location("parity", Path(__file__).with_name("parity.py"))
-parity = importlib.util.module_from_spec(_spec)
-sys.modules["parity"] = parity
-_spec.loader.exec_module(parity)
+from . import parity
 
 
 def small_stack(**fields) -> XlstmStack:
