@@ -1,13 +1,12 @@
 """What a run leaves on record: provenance.json, with the intervals the model saw and how the run went."""
 
-import json
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
 from ..datasets_scripts.described import Described
-from ..inference.provenance import FILE_NAME, Provenance, SeenChrom, library_versions
+from ..inference.provenance import FILE_NAME, Provenance, SeenChrom, library_versions, record_text
 from .recipe import Recipe
 
 
@@ -75,5 +74,5 @@ def write_provenance(provenance: Provenance, folder: str | Path, *, training: di
         folder: where to.
         training: JSON-ready; the windows that were dropped, device, steps, time.
     """
-    text = json.dumps({**provenance.to_dict(), "training": training}, indent=2, allow_nan=False)
-    (Path(folder) / FILE_NAME).write_text(text + "\n", encoding="utf-8")
+    text = record_text({**provenance.to_dict(), "training": training})
+    (Path(folder) / FILE_NAME).write_text(text, encoding="utf-8")

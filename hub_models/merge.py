@@ -13,7 +13,7 @@ from transformers.utils.peft_utils import find_adapter_config_file
 
 from ..datasets_scripts.atomic import check_output, finished_folder
 from ..inference.load import Classifier, load_any, looks_like_path, name_outputs, output_names
-from ..inference.provenance import FILE_NAME, find_provenance
+from ..inference.provenance import FILE_NAME, find_provenance, record_text
 from ..modeling import AtacForTrackPrediction, ClasterForProfileRegression, DnaFeatureExtractor
 
 _RECORDS = ("recipe.yaml", "history.json", "training_curve.png", "metrics.json")
@@ -82,7 +82,7 @@ def merge_adapter(
         if provenance is not None:
             training = _training(Path(name) / FILE_NAME)
             record = {**replace(provenance, merged_from=name).to_dict(), **training}
-            (made / FILE_NAME).write_text(json.dumps(record, indent=2, allow_nan=False) + "\n", encoding="utf-8")
+            (made / FILE_NAME).write_text(record_text(record), encoding="utf-8")
     return Merged(
         folder=str(folder),
         adapter=name,

@@ -6,6 +6,7 @@
 
 import json
 import platform
+import re
 from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass, field, fields
 from importlib import metadata
@@ -38,6 +39,12 @@ class SeenChrom:
     chrom: str
     digest: str
     intervals: tuple[tuple[int, int], ...]
+
+
+def record_text(record: dict[str, Any]) -> str:
+    """Return a record as JSON, an interval a line: there may be tens of thousands."""
+    text = json.dumps(record, indent=1, allow_nan=False)
+    return re.sub(r"\[\s+(\d+),\s+(\d+)\s+\]", r"[\1, \2]", text) + "\n"
 
 
 @dataclass(frozen=True)
@@ -103,7 +110,7 @@ class Provenance:
 
     def save(self, folder: str | Path) -> None:
         """Write `provenance.json` into a folder."""
-        (Path(folder) / FILE_NAME).write_text(json.dumps(self.to_dict(), indent=2) + "\n")
+        (Path(folder) / FILE_NAME).write_text(record_text(self.to_dict()), encoding="utf-8")
 
     @classmethod
     def from_dict(cls, values: dict[str, Any], *, where: str = FILE_NAME) -> "Provenance":

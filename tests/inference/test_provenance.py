@@ -9,6 +9,7 @@ from chromhub.inference.provenance import (
     find_provenance,
     library_versions,
     part_intervals,
+    record_text,
     refuse_leak,
 )
 from huggingface_hub import HfApi, try_to_load_from_cache
@@ -161,3 +162,13 @@ def test_validation_counts_for_the_test_part_but_not_for_itself():
 
 def test_versions():
     assert {"python", "chromhub", "torch", "transformers"} <= set(library_versions())
+
+
+def test_an_interval_is_a_line_and_nothing_is_lost():
+    record = {
+        "trained_on": [{"chrom": "chr1", "intervals": [[0, 512], [1024, 2048]]}],
+        "recipe": {"betas": [0.9, 0.95]},
+    }
+    text = record_text(record)
+    assert json.loads(text) == record
+    assert [line.strip() for line in text.splitlines() if "512" in line] == ["[0, 512],"]
