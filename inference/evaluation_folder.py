@@ -55,8 +55,8 @@ def evaluate_run(
     profiles.png, with report.html; of a classifier classes.png; of a landscape model scatter.png and tracks.png; and
     training_curve.png. A store with more tracks than the model has is seen by the model's alone.
 
-    The curve is drawn where the run has a history.json. An evaluation on the test part of a local run also becomes
-    RUN/metrics.json, which the model card reads.
+    The curve is drawn where the run has a history.json. An evaluation on the test part that lies in its run's
+    folder also becomes RUN/metrics.json, which the model card reads; one that lies elsewhere leaves the run as it is.
 
     Args:
         run: folder or Hub id of a model.
@@ -144,8 +144,9 @@ def evaluate_run(
             training_curve(course, folder / "training_curve.png", metric=metric)
         if isinstance(model, AtacForTrackPrediction):
             write_evaluation_report(folder, metrics, run=run)
-    if part == "test" and looks_like_path(str(run)):
-        with finished_file(Path(run).expanduser() / METRICS, overwrite=True) as partial:
+    home = Path(run).expanduser().resolve()
+    if part == "test" and home in output.resolve().parents:
+        with finished_file(home / METRICS, overwrite=True) as partial:
             partial.write_text(text)
     return metrics
 

@@ -76,6 +76,8 @@ def test_only_the_test_part_reaches_the_card(run, store, tmp_path):
     assert not (run / "metrics.json").exists()
     assert not (run / "evaluation").exists()
     assert not (tmp_path / "valid" / "training_curve.png").exists()
+    evaluate_run(run, store, tmp_path / "test", device="cpu")
+    assert not (run / "metrics.json").exists()  # nor one that lies elsewhere
 
 
 def test_a_leak_is_refused_and_recorded_when_allowed(run, store):
