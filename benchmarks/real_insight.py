@@ -5,9 +5,9 @@
     python benchmarks/real_insight.py variants NAME --run RUN --data ../shared/data
 
 `motifs` attributes the regions with the most measured signal (peaks of the store; where it has none, tiles of 512 bp;
-the strongest 1 % left out as artefacts), finds motifs with tfmodisco-lite, names them after the MEME file, and inserts
-the motifs named, and of a track model Tn5's, into shuffled backgrounds, which `marginal` does alone. Regions of all
-parts are taken: nothing here is an evaluation.
+the strongest 1 % left out as artefacts; with `--among SHARE` random ones of that share, the strongest), finds motifs
+with tfmodisco-lite, names them after the MEME file, and inserts the motifs named, and of a track model Tn5's, into
+shuffled backgrounds, which `marginal` does alone. Regions of all parts are taken: nothing here is an evaluation.
 
 `variants` scores the dsQTL SNPs of chr22 (Lee et al. 2015) whose window has no N, and the GP1BA saturation mutagenesis
 (Kircher et al. 2019), mean of both strands: the change of a classifier's logit, or of a track's log2 signal. AUPRC is
@@ -46,8 +46,11 @@ RESULTS = Path(__file__).parent / "results" / "insight.json"
 _TILE = 512
 
 
-def strongest(store: GenomeStore, count: int) -> pd.DataFrame:
-    """Return the middles of the regions with the most signal of the first track, in the order of the genome."""
+def strongest(store: GenomeStore, count: int, *, among: float | None = None) -> pd.DataFrame:
+    """Return the middles of the regions with the most signal of the first track, in the order of the genome.
+
+    With `among`, as many are drawn at random from that share of all regions, the strongest.
+    """
     tables = []
     for chrom, size in store.chrom_sizes.items():
         if store.peaks.empty:
@@ -61,7 +64,11 @@ def strongest(store: GenomeStore, count: int) -> pd.DataFrame:
         signal = [store.gather(part, _TILE)[1][:, 0].sum(-1) for part in np.array_split(flat, 1 + len(flat) // 4096)]
         tables.append(pd.DataFrame({"chrom": chrom, "middle": middles, "signal": np.concatenate(signal)}))
     table = pd.concat(tables, ignore_index=True).sort_values("signal", ascending=False, kind="stable")
-    return table.iloc[len(table) // 100 :][:count].sort_index()[["chrom", "middle"]].reset_index(drop=True)
+    if among is None:
+        chosen = table.iloc[len(table) // 100 :][:count]
+    else:
+        chosen = table.iloc[: int(among * len(table))].sample(count, random_state=0)
+    return chosen.sort_index()[["chrom", "middle"]].reset_index(drop=True)
 
 
 def motifs(arguments: argparse.Namespace) -> dict[str, Any]:
@@ -74,7 +81,7 @@ def motifs(arguments: argparse.Namespace) -> dict[str, Any]:
             model,
             store,
             folder / "attributions",
-            regions=strongest(store, arguments.regions),
+            regions=strongest(store, arguments.regions, among=arguments.among),
             settings=settings,
             progress=lambda done, total: print(f"{done} of {total} regions", flush=True) if done % 160 == 0 else None,
         )
@@ -84,6 +91,7 @@ def motifs(arguments: argparse.Namespace) -> dict[str, Any]:
         "run": Path(arguments.run).name,
         "store": store.path.resolve().name,
         "regions": about["regions"],
+        "among": arguments.among,
         "shuffles": about["shuffles"],
         "largest_additivity_error": about["largest_additivity_error"],
         "seqlets": found["seqlets"],
@@ -194,6 +202,7 @@ def main() -> None:
         help="folder that keeps attributions, motifs and pictures; attributions in it are taken as they are",
     )
     parser.add_argument("--regions", type=int, default=150)
+    parser.add_argument("--among", type=float, help="draw regions at random from this share, the strongest")
     parser.add_argument("--shuffles", type=int, default=4)
     parser.add_argument("--backgrounds", type=int, default=60)
     parser.add_argument("--motif", action="append", default=[])
