@@ -54,10 +54,10 @@ def predict(
         pick_device,
         prepare_cpu,
     )  # here, so that --help need not load torch
-    from ..inference.load import load_any
+    from ..inference.load import load_sequence_model
     from ..inference.predict import predict_to_bigwig, whole_chroms
     from ..inference.ranks import find_ranks
-    from ..modeling import AtacForTrackPrediction, ClasterForProfileRegression
+    from ..modeling import AtacForTrackPrediction
 
     prepare_cpu(threads)
     if data is not None and fasta is None:
@@ -72,13 +72,8 @@ def predict(
     where = pick_device(device)
     models = []
     for name in run:
-        model = load_any(name)
-        if isinstance(model, ClasterForProfileRegression):
-            raise ValueError(
-                f"{name!r} reads a landscape of chromatin, not sequence: use chromhub evaluate or chromhub perturb"
-            )
-        models.append(model)
-        model.to(where)  # pyright: ignore[reportArgumentType] - transformers' stub of `to`
+        models.append(load_sequence_model(name))
+        models[-1].to(where)  # pyright: ignore[reportArgumentType] - transformers' stub of `to`
     track_models = [model for model in models if isinstance(model, AtacForTrackPrediction)]
     classifiers = [model for model in models if not isinstance(model, AtacForTrackPrediction)]
     if classifiers and len(models) > 1:

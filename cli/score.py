@@ -68,12 +68,12 @@ def score(
     from ..datasets_scripts.fasta import Fasta
     from ..datasets_scripts.store import GenomeStore
     from ..inference.cpu import computing, device_name, pick_device, prepare_cpu  # here, so that --help need no torch
-    from ..inference.load import load_any
+    from ..inference.load import load_sequence_model
     from ..inference.ranks import find_ranks
     from ..inference.score import score_file
     from ..inference.variant_figures import VariantFigures
     from ..inference.variant_scorer import ScoreSettings
-    from ..modeling import AtacForTrackPrediction, ClasterForProfileRegression
+    from ..modeling import AtacForTrackPrediction
 
     prepare_cpu(threads)
     if (variants is None) == (not variant):
@@ -88,9 +88,7 @@ def score(
     of_tracks: dict[str, Any] = {option: value for option, value in given if value is not None}
     models = []
     for name in run:
-        model = load_any(name)
-        if isinstance(model, ClasterForProfileRegression):
-            raise ValueError(f"{name!r} reads a landscape of chromatin, not sequence: use chromhub perturb")
+        model = load_sequence_model(name)
         if of_tracks and not isinstance(model, AtacForTrackPrediction):
             raise ValueError(
                 f"--{' and --'.join(of_tracks)} of predicted tracks cannot be given for {name!r}, a classifier: leave "

@@ -49,7 +49,9 @@ def load_sequence_model(name: str | Path, *, revision: str | None = None) -> Ata
     """Load a track model or a classifier in evaluation mode; arguments and errors as of `load_any`."""
     model = load_any(name, revision=revision)
     if isinstance(model, ClasterForProfileRegression):
-        raise ValueError(f"{str(name)!r} holds a {type(model).__name__}, which does not read sequence")
+        raise ValueError(
+            f"{str(name)!r} reads a landscape of chromatin, not sequence: use chromhub evaluate or chromhub perturb"
+        )
     return model
 
 

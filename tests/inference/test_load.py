@@ -1,7 +1,7 @@
 import pytest
 import torch
-from chromhub.inference.load import load_model, looks_like_path
-from chromhub.modeling import AtacForTrackPrediction, lora_layers
+from chromhub.inference.load import load_model, load_sequence_model, looks_like_path
+from chromhub.modeling import AtacForTrackPrediction, ClasterConfig, ClasterForProfileRegression, lora_layers
 from peft import LoraConfig, get_peft_model
 from transformers import BertConfig, BertModel
 
@@ -49,3 +49,9 @@ def test_a_model_of_another_kind_is_refused(tmp_path):
 )
 def test_paths_and_hub_ids(name, is_path):
     assert looks_like_path(name) is is_path
+
+
+def test_a_landscape_model_does_not_read_sequence(tmp_path):
+    ClasterForProfileRegression(ClasterConfig.from_preset("claster-landscape")).save_pretrained(tmp_path / "run")
+    with pytest.raises(ValueError, match="reads a landscape of chromatin, not sequence: use chromhub evaluate or"):
+        load_sequence_model(tmp_path / "run")
