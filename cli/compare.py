@@ -24,7 +24,10 @@ def compare(
     from ..inference.compare import compare as compared
     from ..inference.compare import read_metrics, write_comparison
 
-    found = compared(read_metrics(one), read_metrics(other), seed=seed)
+    sides = [read_metrics(path) for path in (one, other)]
+    found = compared(*sides, seed=seed)
+    if {side.get("reverse_complement") for side in sides} == {True, False}:
+        say("one evaluation averaged both strands and the other did not: some of the difference may come from that")
     if output is not None:
         write_comparison(found, output, overwrite=overwrite)
     if as_json:

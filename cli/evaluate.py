@@ -31,7 +31,12 @@ def evaluate(
         typer.Option(help="Least signal of a called peak.  [default: what a fiftieth of the true bins exceed]"),
     ] = None,
     batch_size: Annotated[int, typer.Option(help="Windows predicted at once.", min=1)] = 64,
-    reverse_complement: Annotated[bool, typer.Option("--reverse-complement", help="Average both strands.")] = False,
+    one_strand: Annotated[
+        bool,
+        typer.Option(
+            "--one-strand", help="Predict the given strand alone, in about half the time.  [default: both, averaged]"
+        ),
+    ] = False,
     allow_leak: Annotated[
         bool, typer.Option("--allow-leak", help="Evaluate on what the model was trained or selected on; is recorded.")
     ] = False,
@@ -78,7 +83,7 @@ def evaluate(
             part=cast(Part, part),
             bin_sizes=bin_size or None,
             batch_size=batch_size,
-            average_rc=reverse_complement,
+            average_rc=not one_strand,
             negative_ratio=negative_ratio,
             **({} if peak_cutoff is None else {"peak_cutoff": peak_cutoff}),
             progress=on_progress,

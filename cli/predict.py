@@ -27,7 +27,12 @@ def predict(
     regions: Annotated[Path | None, typer.Option(help="BED of the regions to predict.")] = None,
     everything: Annotated[bool, typer.Option("--all", help="The whole genome.")] = False,
     batch_size: Annotated[int, typer.Option(help="Windows predicted at once.", min=1)] = 64,
-    reverse_complement: Annotated[bool, typer.Option("--reverse-complement", help="Average both strands.")] = False,
+    one_strand: Annotated[
+        bool,
+        typer.Option(
+            "--one-strand", help="Predict the given strand alone, in about half the time.  [default: both, averaged]"
+        ),
+    ] = False,
     bf16: Annotated[
         bool, typer.Option("--bf16", help="Compute in bfloat16: faster, equal to about two digits.")
     ] = False,
@@ -93,7 +98,7 @@ def predict(
 
         options: dict[str, Any] = {
             "batch_size": batch_size,
-            "average_rc": reverse_complement,
+            "average_rc": not one_strand,
             "overwrite": overwrite,
             "progress": on_progress,
         }

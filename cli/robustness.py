@@ -23,7 +23,9 @@ def robustness(
     step: Annotated[int, typer.Option(help="bp between shifts.")] = 32,
     max_regions: Annotated[int | None, typer.Option(help="Regions of each set, evenly spread.", min=1)] = None,
     batch_size: Annotated[int, typer.Option(help="Regions predicted at once, each from every shift.", min=1)] = 4,
-    reverse_complement: Annotated[bool, typer.Option("--reverse-complement", help="Average both strands.")] = False,
+    reverse_complement: Annotated[
+        bool, typer.Option("--reverse-complement", help="Average both strands.  [default: one]")
+    ] = False,
     bf16: Annotated[
         bool, typer.Option("--bf16", help="Compute in bfloat16: its rounding counts as variation.")
     ] = False,

@@ -38,7 +38,12 @@ def score(
     shift: Annotated[
         list[int] | None, typer.Option(help="bp to move the window by; repeatable, averaged.  [default: 0]")
     ] = None,
-    reverse_complement: Annotated[bool, typer.Option("--reverse-complement", help="Average both strands.")] = False,
+    one_strand: Annotated[
+        bool,
+        typer.Option(
+            "--one-strand", help="Predict the given strand alone, in about half the time.  [default: both, averaged]"
+        ),
+    ] = False,
     null: Annotated[int, typer.Option(help="Matched random variants for p-values; 0 for none.", min=0)] = 0,
     pseudocount: Annotated[
         float | None,
@@ -98,7 +103,7 @@ def score(
     settings = ScoreSettings(
         **of_tracks,
         shifts=tuple(shift or [0]),
-        average_rc=reverse_complement,
+        average_rc=not one_strand,
         batch_size=batch_size,
         num_null=null,
         seed=seed,

@@ -1,4 +1,4 @@
-"""Models whose predictions are averaged, such as those of several folds."""
+"""What predictions are averaged over: both strands, and models such as those of several folds."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -8,6 +8,7 @@ from ..modeling.classification import is_exclusive
 from .load import Classifier, output_names
 
 Models = AtacForTrackPrediction | Sequence[AtacForTrackPrediction]
+BOTH_STRANDS = True  # what `average_rc` is where a caller does not say; attributions and motifs read one strand
 _ALIKE = ("input_length", "target_length", "bin_size", "num_tracks", "target_summary", "target_transform")
 
 

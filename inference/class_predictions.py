@@ -12,6 +12,7 @@ from ..datasets_scripts.atomic import check_output, finished_file
 from ..datasets_scripts.fasta import Fasta
 from ..datasets_scripts.loader import ahead
 from ..datasets_scripts.store import GenomeStore
+from .averaging import BOTH_STRANDS
 from .load import Classifier, output_names
 from .predict import COMPLEMENT, Progress, chromosomes, cut_windows, regions_by_chrom
 
@@ -21,7 +22,7 @@ def class_logits(
     batches: Iterable[np.ndarray],
     *,
     device: torch.device | str | None = None,
-    average_rc: bool = False,
+    average_rc: bool = BOTH_STRANDS,
 ) -> Iterator[np.ndarray]:
     """Score windows, batch by batch.
 
@@ -67,7 +68,7 @@ def classes_to_table(
     regions: pd.DataFrame | None = None,
     whole: bool = False,
     batch_size: int = 64,
-    average_rc: bool = False,
+    average_rc: bool = BOTH_STRANDS,
     overwrite: bool = False,
     progress: Progress | None = None,
 ) -> PredictedClasses:

@@ -17,6 +17,7 @@ from ..datasets_scripts.loader import WindowLoader
 from ..datasets_scripts.store import GenomeStore
 from ..modeling import AtacConfig, AtacForTrackPrediction
 from . import peak_signal
+from .averaging import BOTH_STRANDS
 from .measures import PairMeasures
 from .peak_calls import CallRule, PeakComparison, default_cutoff
 from .peak_shape import ShapeState, shapes_of_track
@@ -39,7 +40,7 @@ def evaluate(
     bin_sizes: Sequence[int] | None = None,
     batch_size: int = 64,
     device: torch.device | str | None = None,
-    average_rc: bool = False,
+    average_rc: bool = BOTH_STRANDS,
     peak_cutoff: float | None = None,
     progress: Progress | None = None,
 ) -> dict[str, Any]:
@@ -171,7 +172,7 @@ def predicted_and_true(
     *,
     batch_size: int = 64,
     device: torch.device | str | None = None,
-    average_rc: bool = False,
+    average_rc: bool = BOTH_STRANDS,
 ) -> Iterator[tuple[str, np.ndarray, np.ndarray]]:
     """Predict windows and read their true signal, a batch of one chromosome at a time.
 

@@ -29,6 +29,7 @@ from ..datasets_scripts.folds import Part
 from ..datasets_scripts.store import GenomeStore
 from ..datasets_scripts.window_labels import rule_of, window_labels
 from ..datasets_scripts.windows import NUM_GC_BINS, covered_bp, gc_bins
+from .averaging import BOTH_STRANDS
 from .class_predictions import class_logits
 from .load import Classifier, output_names
 from .metrics import PearsonState, finite_or_none
@@ -52,7 +53,7 @@ def evaluate_classes(
     seed: int = 0,
     batch_size: int = 64,
     device: torch.device | str | None = None,
-    average_rc: bool = False,
+    average_rc: bool = BOTH_STRANDS,
     progress: Progress | None = None,
 ) -> dict[str, Any]:
     """Evaluate a classifier; every window is scored once, whatever it is compared with.

@@ -66,8 +66,8 @@ def evaluate_run(
         overwrite: replace an existing folder.
         device: as for `pick_device`.
         negative_ratio: closed windows per open one, for a classifier.
-        **options: of `evaluate`, `evaluate_classes` or `evaluate_landscape`: part, bin_sizes, batch_size, average_rc,
-            progress.
+        **options: of `evaluate`, `evaluate_classes` or `evaluate_landscape`: part, bin_sizes, batch_size, average_rc
+            (a landscape has no strands: there False is refused), progress.
 
     Returns:
         What metrics.json holds: the dictionary of `evaluate` with `model`, `mode`, `seed` (of training) and `leak`:
@@ -103,8 +103,8 @@ def evaluate_run(
     elif options.pop("bin_sizes", None):
         kind = "a landscape model" if isinstance(store, LandscapeData) else "a classifier"
         raise ValueError(f"--bin-size is for track models, and {str(run)!r} is {kind}: leave it out")
-    if isinstance(store, LandscapeData) and options.pop("average_rc", False):
-        raise ValueError("--reverse-complement is for models that read sequence: leave it out of a landscape model's")
+    if isinstance(store, LandscapeData) and not options.pop("average_rc", True):
+        raise ValueError("--one-strand is for models that read sequence: leave it out of a landscape model's")
     model.to(pick_device(device))  # pyright: ignore[reportArgumentType] - transformers' stub of `to`
     found = {
         "model": str(run),

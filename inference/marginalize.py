@@ -201,7 +201,7 @@ def marginalize_label(
 
     def logits(given: np.ndarray) -> np.ndarray:
         batches = (given[i : i + batch_size] for i in range(0, len(given), batch_size))
-        return np.concatenate(list(class_logits(model, batches)))[:, label].astype(np.float64)
+        return np.concatenate(list(class_logits(model, batches, average_rc=False)))[:, label].astype(np.float64)
 
     if progress:
         progress(0, len(motifs))
@@ -248,7 +248,8 @@ def tn5_verdict(effects: list[MarginalEffect], motif_share: float | None = None)
 def _signal(model: AtacForTrackPrediction, windows: np.ndarray, track: int, batch_size: int) -> np.ndarray:
     """Return the predicted signal of a track, (B, bins) float64 in raw units."""
     batches = (windows[i : i + batch_size] for i in range(0, len(windows), batch_size))
-    found = [model.to_signal(torch.from_numpy(each)).numpy()[:, track] for each in predict_batches(model, batches)]
+    predicted = predict_batches(model, batches, average_rc=False)
+    found = [model.to_signal(torch.from_numpy(each)).numpy()[:, track] for each in predicted]
     return np.concatenate(found).astype(np.float64)
 
 

@@ -22,7 +22,7 @@ from ..datasets_scripts.loader import ahead
 from ..datasets_scripts.store import GenomeStore
 from ..datasets_scripts.unfinished import PART, unfinished_parts
 from ..modeling import AtacForTrackPrediction
-from .averaging import Models, as_models
+from .averaging import BOTH_STRANDS, Models, as_models
 from .fingerprints import model_fingerprint, source_fingerprint, table_fingerprint
 from .ranks import ALONE, Ranks
 from .track_parts import count_values, read_track_parts, write_track_part
@@ -39,7 +39,7 @@ def predict_batches(
     batches: Iterable[np.ndarray],
     *,
     device: torch.device | str | None = None,
-    average_rc: bool = False,
+    average_rc: bool = BOTH_STRANDS,
     target_only: bool = True,
 ) -> Iterator[np.ndarray]:
     """Predict the targets of windows, batch by batch.
@@ -82,7 +82,7 @@ def predict_chrom(
     tiles: np.ndarray | None = None,
     batch_size: int = 64,
     device: torch.device | str | None = None,
-    average_rc: bool = False,
+    average_rc: bool = BOTH_STRANDS,
 ) -> Iterator[tuple[int, np.ndarray]]:
     """Predict a chromosome tile by tile, in order.
 
@@ -186,7 +186,7 @@ def predict_to_bigwig(
     *,
     regions: pd.DataFrame | None = None,
     batch_size: int = 64,
-    average_rc: bool = False,
+    average_rc: bool = BOTH_STRANDS,
     overwrite: bool = False,
     progress: Progress | None = None,
     ranks: Ranks = ALONE,

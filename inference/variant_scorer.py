@@ -13,6 +13,7 @@ import pandas as pd
 from ..datasets_scripts.variants import Variant
 from ..modeling import AtacForTrackPrediction
 from .allele_models import AlleleModels, Lengths
+from .averaging import BOTH_STRANDS
 from .class_alleles import ClassAlleles
 from .load import Classifier
 from .track_alleles import TrackAlleles
@@ -41,7 +42,7 @@ class ScoreSettings:
 
     window: int | None = None
     shifts: tuple[int, ...] = (0,)
-    average_rc: bool = False
+    average_rc: bool = BOTH_STRANDS
     pseudocount: float = 1e-3
     batch_size: int = 32
     num_null: int = 0

@@ -34,8 +34,16 @@ def test_json_is_all_there_is_on_standard_output(run, store, tmp_path):
     metrics = json.loads(result.stdout)
     assert metrics == json.loads((tmp_path / "out" / "metrics.json").read_text())
     assert metrics["part"] == "valid"
+    assert metrics["reverse_complement"] is True
     assert list(metrics["results"]["atac"]["genome_wide"]["pooled"]) == ["64"]
     assert not (run / "metrics.json").exists()
+
+
+def test_one_strand_is_recorded(run, store):
+    both = json.loads(evaluate(run, "--data", store.path, "--json").stdout)
+    one = json.loads(evaluate(run, "--data", store.path, "--json", "--one-strand", "--overwrite").stdout)
+    assert (both["reverse_complement"], one["reverse_complement"]) == (True, False)
+    assert both["results"] != one["results"]
 
 
 def test_a_leak_is_refused_in_one_sentence_or_said_aloud(run, store):

@@ -5,11 +5,13 @@ import json
 import numpy as np
 from chromhub.cli import app
 from chromhub.datasets_scripts.bigwig import BigWig
+from chromhub.datasets_scripts.fasta import decode
 from typer.testing import CliRunner
 
-from ..inference.toy_genome import SIZES, toy_fasta
+from ..inference.toy_genome import SIZES, toy_codes, toy_fasta
 
 RUNNER = CliRunner()
+CODES = toy_codes()
 
 
 def predict(*arguments):
@@ -38,6 +40,22 @@ def test_chromosomes_and_regions_of_a_fasta(run, tmp_path):
     (tmp_path / "r.bed").write_text("chrC\t8\t20\nchrB\t100\t101\tname\n")
     result = predict(run, "--fasta", fasta, "--regions", tmp_path / "r.bed", "-o", tmp_path / "r.bw", "--json")
     assert json.loads(result.stdout)["num_bins"] == 3 + 1
+
+
+def test_both_strands_are_averaged_unless_told_otherwise(run, tmp_path):
+    sequence = decode(CODES["chrB"][:8192])  # 8 tiles: their grid is its own mirror image
+    turned = sequence[::-1].translate(str.maketrans("ACGT", "TGCA"))
+    (tmp_path / "s.fa").write_text(f">given\n{sequence}\n>turned\n{turned}\n")
+    both, one = {}, {}
+    for found, flags in ((both, []), (one, ["--one-strand"])):
+        path = tmp_path / f"{len(flags)}.bw"
+        result = predict(run, "--fasta", tmp_path / "s.fa", "--all", "-o", path, *flags)
+        assert result.exit_code == 0, result.output
+        for name in ("given", "turned"):
+            found[name] = np.log1p(BigWig(path).binned(name, size=8192, bin_size=4, summary="mean"))
+    np.testing.assert_allclose(both["given"], (one["given"] + one["turned"][::-1]) / 2, rtol=1e-5, atol=1e-6)
+    np.testing.assert_allclose(both["turned"][::-1], both["given"], rtol=1e-5, atol=1e-6)
+    assert not np.allclose(one["turned"][::-1], one["given"], atol=1e-3)
 
 
 def test_bfloat16_is_close(run, store, tmp_path):

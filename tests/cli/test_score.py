@@ -30,7 +30,6 @@ def test_variants_on_the_command_line(run, store, tmp_path):
         store.path,
         "-o",
         out,
-        "--reverse-complement",
         "--shift",
         0,
         "--shift",
@@ -69,10 +68,33 @@ def test_a_file_against_a_fasta(run, store, tmp_path):
     assert "active_allele_quantile" not in pd.read_csv(tmp_path / "o.tsv.gz", sep="\t")
 
 
+def test_one_strand(run, store, tmp_path):
+    base = "ACGT"[CODES["chrB"][3000]]
+    for flags in ([], ["--one-strand"]):
+        out = tmp_path / f"{len(flags)}.tsv"
+        result = score(
+            run,
+            "--variant",
+            f"B:3001:{base}>{base}",
+            "--variant",
+            typed(3000, "-"),
+            "--data",
+            store.path,
+            "-o",
+            out,
+            *flags,
+        )
+        assert result.exit_code == 0, result.output
+    both, one = (pd.read_csv(tmp_path / f"{n}.tsv", sep="\t") for n in (0, 1))
+    assert both["logfc"][0] == one["logfc"][0] == 0
+    assert both["ref_signal"][0] != pytest.approx(one["ref_signal"][0], rel=1e-3)
+    assert both["logfc"][1] != one["logfc"][1]
+
+
 def test_a_classifier(store, tmp_path):
     folder, out, one = tmp_path / "run", tmp_path / "a.tsv", ["--variant", typed(3000, "GATTA")]
     classifier(num_labels=1).save_pretrained(folder)
-    options = ["--data", store.path, "-o", out, "--shift", 0, "--shift", 3, "--reverse-complement", "--null", 4]
+    options = ["--data", store.path, "-o", out, "--shift", 0, "--shift", 3, "--null", 4]
     result = score(folder, folder, *one, *options, "--json")
     assert result.exit_code == 0, result.output
     assert json.loads(result.stdout)["columns"] == [

@@ -81,7 +81,7 @@ def test_an_snv_and_a_deletion_by_the_plain_model(model, store):
     right = CODES[deletion.chrom][start : start + length + 3]
     cut = np.delete(right, slice(centre, centre + 3))
     expected = logits(model, [ref, alt, right[:length], cut]).reshape(2, 2, 2)
-    scores = scorer(model, store).score([snv, deletion])
+    scores = scorer(model, store, average_rc=False).score([snv, deletion])
     assert list(scores) == SCORES
     np.testing.assert_allclose(scores["ref_logit"], expected[:, 0], atol=1e-5)
     np.testing.assert_allclose(scores["logit_change"], expected[:, 1] - expected[:, 0], atol=1e-5)
@@ -93,7 +93,7 @@ def test_an_snv_and_a_deletion_by_the_plain_model(model, store):
 
 def test_equal_alleles_score_0_exactly(model, store):
     same = [Variant(v.chrom, v.start, v.ref, v.ref) for v in some_variants()]
-    assert (scorer(model, store, average_rc=True, shifts=(0, 7)).score(same)["logit_change"] == 0).all()
+    assert (scorer(model, store, shifts=(0, 7)).score(same)["logit_change"] == 0).all()
 
 
 def test_swapped_alleles_change_the_sign(model, store, tmp_path):
@@ -111,7 +111,7 @@ def test_swapped_alleles_change_the_sign(model, store, tmp_path):
     np.testing.assert_allclose(other["ref_probability"], one["alt_probability"], atol=1e-6)
 
 
-@pytest.mark.parametrize("settings", [{}, {"average_rc": True, "shifts": (0, 5, -16)}])
+@pytest.mark.parametrize("settings", [{"average_rc": False}, {"shifts": (0, 5, -16)}])
 def test_the_batch_size_does_not_matter(model, store, settings):
     many, one = (scorer(model, store, batch_size=size, **settings).score(some_variants()) for size in (64, 1))
     size = max(1, np.abs(many["ref_logit"]).max())  # float32 logits of 7 are themselves known to 5e-7
@@ -127,7 +127,7 @@ def test_strands_shifts_and_models_average_logits(model, store):
     windows = [CODES[variant.chrom][start + shift : start + shift + length] for shift in (0, 3)]
     windows += [3 - codes[::-1] for codes in windows]
     expected = np.mean([logits(each, windows).mean(0) for each in models], axis=0)
-    scores = scorer(models, store, average_rc=True, shifts=(0, 3)).score([variant])
+    scores = scorer(models, store, shifts=(0, 3)).score([variant])
     np.testing.assert_allclose(scores["ref_logit"][0], expected, atol=1e-5)
     np.testing.assert_allclose(scores["ref_probability"][0], 1 / (1 + np.exp(-expected)), atol=1e-5)
 

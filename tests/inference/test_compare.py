@@ -86,6 +86,15 @@ def test_files(pair, tmp_path):
         write_comparison(compare(*pair), tmp_path / "a", overwrite=True)
 
 
+@pytest.mark.parametrize(("strands", "told"), [((True, False), True), ((True, True), False), ((False, False), False)])
+def test_strands_that_differ_are_told(pair, tmp_path, strands, told):
+    for name, side, both in zip(("a", "b"), pair, strands, strict=True):
+        (tmp_path / f"{name}.json").write_text(json.dumps({**side, "reverse_complement": both}))
+    result = CliRunner().invoke(app, ["compare", str(tmp_path / "a.json"), str(tmp_path / "b.json")])
+    assert result.exit_code == 0, result.output
+    assert ("averaged both strands and the other did not" in result.stderr) == told
+
+
 def test_what_is_no_evaluation(tmp_path):
     with pytest.raises(FileNotFoundError, match="run `chromhub evaluate` first"):
         read_metrics(tmp_path)

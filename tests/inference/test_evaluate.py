@@ -22,7 +22,7 @@ def store(tmp_path_factory):
 
 
 def by_numpy(model, store, kind, chroms, *, factor, summary, log):
-    """Evaluate the plain way: all windows at once, numpy.corrcoef on everything flattened."""
+    """Evaluate the plain way: all windows at once, one strand, numpy.corrcoef on everything flattened."""
     windows, _ = evaluation_windows(store, "test", input_length=2048, target_length=1024, kind=kind)
     windows = windows[windows["chrom"].isin(chroms)]
     batch = WindowDataset(store, windows, input_length=2048).__getitems__(range(len(windows)))
@@ -55,7 +55,7 @@ def by_numpy(model, store, kind, chroms, *, factor, summary, log):
 
 
 def test_numbers_equal_numpy(tiny_model, store):
-    metrics = evaluate(tiny_model, store)
+    metrics = evaluate(tiny_model, store, average_rc=False)
     for name, kind in (("genome_wide", "tile"), ("peaks", "peaks")):
         result = metrics["results"]["atac"][name]
         for size in (4, 16, 128):
@@ -87,7 +87,7 @@ def test_what_is_recorded(tiny_model, store):
     }
     assert metrics["windows"]["genome_wide"] == {"kind": "tile", "candidates": 12, "dropped": {"N": 1}, "kept": 11}
     assert metrics["windows"]["peaks"]["kept"] == 2
-    assert (metrics["reverse_complement"], metrics["bf16"]) == (False, False)
+    assert (metrics["reverse_complement"], metrics["bf16"]) == (True, False)
     assert "torch" in metrics["versions"]
     assert seen == [(0, 13), (4, 13), (7, 13), (11, 13), (13, 13)]
 
@@ -97,14 +97,21 @@ def test_batch_size_does_not_matter(tiny_model, store):
     pd.testing.assert_frame_equal(one, other, rtol=1e-5, atol=1e-6)
 
 
-def test_both_strands(tiny_model, store):
-    both = evaluate(tiny_model, store, average_rc=True)
-    assert both["reverse_complement"] is True
+def test_both_strands_are_averaged_in_the_scale_of_training(tiny_model, store):
+    both, one = evaluate(tiny_model, store), evaluate(tiny_model, store, average_rc=False)
+    assert (both["reverse_complement"], one["reverse_complement"]) == (True, False)
     windows, _ = evaluation_windows(store, "test", input_length=2048, target_length=1024)
-    pairs = list(predicted_and_true(tiny_model, store, windows, average_rc=True))
-    predicted, true = (np.concatenate([pair[i] for pair in pairs]).ravel() for i in (1, 2))
-    expected = np.corrcoef(predicted, true)[0, 1]
-    assert both["results"]["atac"]["genome_wide"]["pooled"]["4"]["raw"]["pearson"] == pytest.approx(expected, abs=1e-6)
+    batch = WindowDataset(store, windows, input_length=2048).__getitems__(range(len(windows)))
+    turned = np.array([3, 2, 1, 0, 4], np.uint8)[batch["inputs"][:, ::-1]]
+    with torch.no_grad():
+        given, reverse = (tiny_model(torch.from_numpy(codes)).predictions for codes in (batch["inputs"], turned))
+    predicted = torch.expm1((given + reverse.flip(-1)) / 2)[..., 128:384].numpy().ravel()
+    true = batch["labels"][..., 128:384].ravel()
+    found, of_one = (m["results"]["atac"]["genome_wide"]["pooled"]["4"]["raw"]["pearson"] for m in (both, one))
+    assert found == pytest.approx(np.corrcoef(predicted, true)[0, 1], abs=1e-6)
+    assert found != pytest.approx(of_one, abs=1e-4)
+    pairs = list(predicted_and_true(tiny_model, store, windows))
+    np.testing.assert_allclose(np.concatenate([pair[1] for pair in pairs]).ravel(), predicted, rtol=1e-5, atol=1e-6)
 
 
 def test_a_store_without_peaks_has_one_set(tiny_model, tmp_path):

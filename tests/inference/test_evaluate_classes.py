@@ -116,6 +116,9 @@ def test_the_folder_and_the_table(store, model, tmp_path):
     metrics = evaluate_run(run, store, device="cpu", batch_size=16)
     assert {path.name for path in (run / "evaluation").iterdir()} == {"metrics.json", "metrics.tsv", "classes.png"}
     assert json.loads((run / "metrics.json").read_text())["results"] == metrics["results"]
+    assert metrics["reverse_complement"] is True
+    one = evaluate_run(run, store, tmp_path / "one", device="cpu", average_rc=False)
+    assert one["reverse_complement"] is False
     with pytest.raises(ValueError, match="--bin-size is for track models"):
         evaluate_run(run, store, tmp_path / "other", device="cpu", bin_sizes=[4])
 
@@ -126,7 +129,8 @@ def test_the_folder_and_the_table(store, model, tmp_path):
     assert table["start"].tolist() == [30_000, 10]
     codes = store.codes("one")[30_150 - 128 : 30_150 + 128][None]
     with torch.no_grad():
-        expected = model(torch.from_numpy(codes.copy())).logits.sigmoid().numpy()[0]
+        strands = [model(torch.from_numpy(each.copy())).logits for each in (codes, 3 - codes[:, ::-1])]
+        expected = ((strands[0] + strands[1]) / 2).sigmoid().numpy()[0]
     np.testing.assert_allclose(table.loc[0, ["B", "T"]].to_numpy(float), expected, rtol=1e-4)
     whole = classes_to_table(model, store, tmp_path / "w.tsv", regions=regions.assign(end=[30_300, 600]), whole=True)
     assert whole.num_windows == 2 + 3  # 300 bp and 590 bp in windows of 256
@@ -134,14 +138,14 @@ def test_the_folder_and_the_table(store, model, tmp_path):
         classes_to_table(model, store, tmp_path / "p.tsv", regions=regions)
 
 
-def test_both_strands(model):
+def test_both_strands_are_averaged_in_logits(model):
     codes = np.random.default_rng(1).integers(0, 4, (3, LENGTH)).astype(np.uint8)
     turned = np.array([3, 2, 1, 0, 4], np.uint8)[codes[:, ::-1]]
-    (one,), (other) = (
-        class_logits(model, [codes], average_rc=True),
-        list(class_logits(model, [turned], average_rc=True)),
-    )
-    np.testing.assert_allclose(one, other[0], rtol=1e-5, atol=1e-6)
+    (both,), (of_turned,) = (class_logits(model, [each]) for each in (codes, turned))
+    np.testing.assert_array_equal(both, of_turned)
+    (forward,), (backward,) = (class_logits(model, [each], average_rc=False) for each in (codes, turned))
+    np.testing.assert_allclose(both, (forward + backward) / 2, rtol=1e-6)
+    assert not np.allclose(both, forward, atol=1e-3)
 
 
 def test_windows_give_the_mean_of_their_central_200_bp(store):

@@ -67,7 +67,7 @@ def test_the_command(run, data, tmp_path):
     assert "genes" in shown.stderr
     for more, message in (
         (["--bin-size", "4"], "is a landscape model: leave it out"),
-        (["--reverse-complement"], "is for models that read sequence"),
+        (["--one-strand"], "--one-strand is for models that read sequence"),
         (["--part", "train"], "overlaps what the model"),
     ):
         refused = invoke(*more, "-o", str(tmp_path / "out"))

@@ -77,7 +77,8 @@ def test_a_real_model(tiny_model):
 
 
 def test_a_classifier_by_hand(monkeypatch):
-    def counted(model, batches):  # GGG on this strand adds 2 to the second logit
+    def counted(model, batches, *, average_rc):  # GGG on this strand adds 2 to the second logit
+        assert not average_rc
         for windows in batches:
             hits = [sum(decode(row)[i : i + 3] == "GGG" for i in range(len(row) - 2)) for row in windows]
             yield np.stack([np.zeros(len(windows)), 2.0 * np.array(hits) - 1], 1).astype(np.float32)

@@ -31,14 +31,18 @@ def regions(*rows):
     return pd.DataFrame(rows, columns=["chrom", "start", "end"])
 
 
-def single_windows(model, codes):
-    """Predict each tile by itself, from a window that was cut and padded by hand."""
+def single_windows(model, codes, *, both=True):
+    """Predict each tile by itself, on one strand or both, from a window that was cut and padded by hand."""
     padded = np.concatenate([np.full(512, 4), codes, np.full(512 + TILE, 4)]).astype(np.uint8)
-    with torch.no_grad():
-        tiles = [
-            torch.expm1(model(torch.from_numpy(padded[None, i : i + 2048])).predictions[0, :, 128:384])
-            for i in range(0, len(codes), TILE)
-        ]
+    tiles = []
+    for i in range(0, len(codes), TILE):
+        window = torch.from_numpy(padded[None, i : i + 2048])
+        turned = torch.tensor([3, 2, 1, 0, 4], dtype=torch.uint8)[window.flip(-1).int()]
+        with torch.no_grad():
+            predicted = model(window).predictions
+            if both:
+                predicted = (predicted + model(turned).predictions.flip(-1)) / 2
+        tiles.append(torch.expm1(predicted[0, :, 128:384]))
     return torch.cat(tiles, dim=1).numpy()[:, : -(-len(codes) // BIN)]
 
 
@@ -64,22 +68,22 @@ def test_cut_windows():
 
 def test_batches_are_the_central_targets_in_the_scale_of_training(tiny_model):
     codes = CODES["chrB"][: 3 * 2048].reshape(3, 2048)
-    (predictions,) = predict_batches(tiny_model, [codes])
+    (predictions,) = predict_batches(tiny_model, [codes], average_rc=False)
     with torch.no_grad():
         whole = tiny_model(torch.from_numpy(codes)).predictions.numpy()
     assert predictions.shape == (3, 1, 256)
     np.testing.assert_allclose(predictions, whole[..., 128:384], rtol=1e-5)  # `predict` has its own way on a CPU
 
 
-def test_both_strands_average_in_the_scale_of_training(tiny_model):
+def test_both_strands_are_averaged_in_the_scale_of_training(tiny_model):
     codes = CODES["chrA"][:2048][None]  # with N
     reverse = np.array([3, 2, 1, 0, 4], np.uint8)[codes[:, ::-1]]
-    (forward,), (backward,) = predict_batches(tiny_model, [codes]), predict_batches(tiny_model, [reverse])
-    (both,) = predict_batches(tiny_model, [codes], average_rc=True)
+    (forward,), (backward,) = (predict_batches(tiny_model, [each], average_rc=False) for each in (codes, reverse))
+    (both,) = predict_batches(tiny_model, [codes])
     np.testing.assert_allclose(both, (forward + backward[..., ::-1]) / 2, rtol=1e-6)
     assert not np.allclose(both, forward, atol=1e-3)
-    (of_reverse,) = predict_batches(tiny_model, [reverse], average_rc=True)
-    np.testing.assert_allclose(of_reverse[..., ::-1], both, rtol=1e-5)
+    (of_reverse,) = predict_batches(tiny_model, [reverse])
+    np.testing.assert_array_equal(of_reverse[..., ::-1], both)
 
 
 def test_a_model_in_training_mode_is_refused(tiny_model):
@@ -108,6 +112,12 @@ def test_a_stitched_chromosome_is_its_single_windows(tiny_model, chrom):
         runs = list(predict_chrom(tiny_model, CODES[chrom], batch_size=batch_size))
         assert [start for start, _ in runs] == list(range(0, SIZES[chrom], batch_size * TILE))
         np.testing.assert_allclose(np.concatenate([run for _, run in runs], axis=1), expected, rtol=1e-6, atol=1e-6)
+
+
+def test_one_strand_of_a_chromosome(tiny_model):
+    found = [run for _, run in predict_chrom(tiny_model, CODES["chrC"], average_rc=False)]
+    expected = single_windows(tiny_model, CODES["chrC"], both=False)
+    np.testing.assert_allclose(np.concatenate(found, axis=1), expected, rtol=1e-6, atol=1e-6)
 
 
 def test_chosen_tiles_come_as_runs(tiny_model):
@@ -227,9 +237,7 @@ def test_reverse_complemented_input_reverses_the_track(tiny_model, tmp_path):
     # 8 tiles of 1,024 bp: the grid of tiles is its own mirror image.
     codes = CODES["chrB"][:8192]
     reverse = np.array([3, 2, 1, 0, 4], np.uint8)[codes[::-1]]
-    ((_, forward),), ((_, backward),) = (
-        list(predict_chrom(tiny_model, strand.copy(), average_rc=True)) for strand in (codes, reverse)
-    )
+    ((_, forward),), ((_, backward),) = (list(predict_chrom(tiny_model, strand.copy())) for strand in (codes, reverse))
     np.testing.assert_allclose(backward[:, ::-1], forward, rtol=1e-5, atol=1e-6)
 
 

@@ -46,7 +46,7 @@ def scorer(model, store, **settings):
 
 def test_an_snv_by_the_plain_model(tiny_model, store):
     variant = some_variants(1)[0]
-    scores = scorer(tiny_model, store, window=400).score([variant])
+    scores = scorer(tiny_model, store, window=400, average_rc=False).score([variant])
     codes = np.stack([CODES["chrA"][variant.start - 1023 : variant.start + 1025]] * 2).copy()
     codes[1, 1023] = "ACGT".index(variant.alt)
     with torch.no_grad():
@@ -63,28 +63,28 @@ def test_an_snv_by_the_plain_model(tiny_model, store):
 
 def test_equal_alleles_score_0_exactly(tiny_model, store):
     same = [Variant(v.chrom, v.start, v.ref, v.ref) for v in some_variants()]
-    scores = scorer(tiny_model, store, average_rc=True).score(same)
+    scores = scorer(tiny_model, store).score(same)
     for name in (*SIGNED, "jsd"):
         assert (scores[name] == 0).all(), name
 
 
 def test_swapped_alleles_change_the_sign(tiny_model, tmp_path):
     variants = [v for v in some_variants() if len(v.ref) == 1]
-    one = scorer(tiny_model, toy_store(tmp_path / "ref")).score(variants)
+    one = scorer(tiny_model, toy_store(tmp_path / "ref"), average_rc=False).score(variants)
     changed = {chrom: "".join("ACGTN"[c] for c in codes) for chrom, codes in CODES.items()}
     for i, v in enumerate(variants):
         genome = changed | {v.chrom: changed[v.chrom][: v.start] + v.alt + changed[v.chrom][v.end :]}
         path = tmp_path / f"{i}.fa"
         path.write_text("".join(f">{chrom}\n{sequence}\n" for chrom, sequence in genome.items()))
         swapped = Variant(v.chrom, v.start, v.alt, v.ref)
-        other = VariantScorer([tiny_model], GenomeBases(Fasta(path), CODES), ScoreSettings()).score([swapped])
+        other = scorer(tiny_model, Fasta(path), average_rc=False).score([swapped])
         assert abs(one["logfc"][i, 0]) > 1e-4
         for name in SIGNED:
             assert other[name][0, 0] == pytest.approx(-one[name][i, 0], abs=1e-5)
         assert other["jsd"][0, 0] == pytest.approx(one["jsd"][i, 0], abs=1e-5)
 
 
-@pytest.mark.parametrize("settings", [{}, {"average_rc": True, "shifts": (0, 16, -16)}])
+@pytest.mark.parametrize("settings", [{"average_rc": False}, {"shifts": (0, 16, -16)}])
 def test_the_batch_size_does_not_matter(tiny_model, store, settings):
     many, one = (scorer(tiny_model, store, batch_size=size, **settings).score(some_variants()) for size in (64, 1))
     for name in many:
@@ -102,7 +102,7 @@ def test_both_strands_and_shifts_average_in_the_scale_of_training(tiny_model, st
         backward = tiny_model.predict(torch.from_numpy(reverse))[0, 0].numpy()[::-1]
         total = total + np.roll(forward, shift // 4) / 4 + np.roll(backward, shift // 4) / 4
     expected = np.expm1(np.repeat(total, 4)[1023 - 256 : 1023 + 256]).mean()
-    scores = scorer(tiny_model, store, average_rc=True, shifts=(0, 32)).score([variant])
+    scores = scorer(tiny_model, store, shifts=(0, 32)).score([variant])
     assert scores["ref_signal"][0, 0] == pytest.approx(expected, rel=1e-5)
 
 
@@ -260,7 +260,7 @@ def test_a_target_too_short_to_smooth(store):
     config = AtacConfig.from_preset("convnext-cnn-tiny", input_length=1024, target_length=512, bin_size=64)
     model = AtacForTrackPrediction(config).eval()
     variant = some_variants(1)[0]
-    found = scorer(model, store)
+    found = scorer(model, store, average_rc=False)
     scores = found.score([variant])
     assert found.names == ["ref_signal", "alt_signal", "logfc", "jsd", "max_difference"] == list(scores)
     codes = np.stack([CODES["chrA"][variant.start - 511 : variant.start + 513]] * 2).copy()
