@@ -123,6 +123,7 @@ class Recipe(BaseModel):
         model: fields of `AtacConfig` (`ChromTransferConfig`) for a model from scratch, e.g.
             {target_transform: none}. With a base they only
             state what the base must have.
+        stem_motifs: from scratch, start the filters of a conv stem as known motifs: a MEME file, or "jaspar:GROUP".
         new_head: start the base's head afresh. Needed where the data has another number of tracks.
         windows: `WindowRecipe`.
         max_eval_windows: validate on so many windows, evenly spread; None validates on all.
@@ -176,6 +177,7 @@ class Recipe(BaseModel):
     base: str | None = None
     mode: Literal["scratch", "full", "two-stage", "lora", "head"] | None = None
     model: dict[str, Any] = {}
+    stem_motifs: str | None = None
     new_head: bool = False
     windows: WindowRecipe = WindowRecipe()
     max_eval_windows: int | None = Field(default=None, gt=0)
@@ -265,6 +267,11 @@ class Recipe(BaseModel):
                 raise ValueError(f"mode {self.mode} needs a base: a run folder or a Hub id")
             if self.preset is not None:
                 raise ValueError(f"a base brings its own architecture, got preset {self.preset!r} beside it; drop one")
+        if self.stem_motifs is not None and (self.mode != "scratch" or self.task == "landscape"):
+            raise ValueError(
+                f"stem_motifs is for a model that reads sequence and starts from scratch, got mode {self.mode} of task "
+                f"{self.task}; leave it out"
+            )
         if self.layer_decay < 1 and self.mode in ("scratch", "head"):
             why = "trains the head alone" if self.mode == "head" else "has no base whose lower layers are to be kept"
             raise ValueError(f"mode {self.mode} {why}, got layer_decay {self.layer_decay}; leave it out")

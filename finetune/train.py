@@ -31,6 +31,7 @@ from .class_trainer import ClassTrainer
 from .data_source import choose_windows, open_data, training_dataset, window_dataset
 from .landscape_data import choose_rows, landscape_datasets
 from .landscape_trainer import LandscapeTrainer
+from .motif_stem import start_from_motifs
 from .patience import Patience
 from .progress import METRIC_NAMES, ShowProgress, history_rows, quiet_transformers
 from .recipe import TASK_METRICS, Recipe, load_recipe
@@ -102,6 +103,8 @@ def train(
     is_classifier = recipe.task == "classification"
     start = starting_classifier if is_classifier else starting_landscape if is_landscape else starting_model
     model: Any = start(recipe, store)
+    if recipe.stem_motifs is not None:
+        start_from_motifs(getattr(model, "stem", model), recipe.stem_motifs)
     config: Any = model.config
     if (
         recipe.gradient_checkpointing
