@@ -1,23 +1,24 @@
-"""How much a cell-type-agnostic classifier helps with one new blood cell type: `chromhub curve` on six of them.
+"""How well an agnostic classifier adapts to six blood cell types that it has not seen: `chromhub curve` on them.
 
-    python benchmarks/transfer_blood.py --data ../shared/data --work runs [--type NAME ...] [--jobs 2] [--longer]
+    python benchmarks/transfer_blood.py --data ../shared/data --work runs [--jobs 2] [--seeds 2] [--types-alone B ...]
 
-The base is trained on sites open in any of 85 cell types (recipes/human-dhs-open.yaml). Each blood type is then
-learnt from 1, 10 and 100 % of the training windows: from scratch, with a new head alone, with every weight, with
-LoRA, and in two stages; three seeds each, the same optimiser steps for all. With `--longer`, scratch runs once more
-on all windows of two types, with four times the steps, lest it be judged by a budget too small for it. Test intervals
-are read once a run, at its end; settings were chosen on validation windows of chr22.
+The base (recipes/human-joint.yaml, human-joint-head.yaml) was trained on sites open in any of 85 cell types and on
+seven other blood cell types. B, CD8, GMP-B, HSC, Mono and pDC are learnt from 1, 10 and 100 % of the training windows:
+all six in one head ("together"), from scratch, with a new head alone, or with every weight; and one type at a time
+("alone"), by LoRA or with every weight. From scratch the stem starts from motifs, as the base's did. All runs of a kind
+have the same number of optimiser steps, and keep the weights that were best on validation windows of chr22. Test
+intervals are read once a run, at its end.
 
-What is reported, on the test interval: this type's peaks against closed windows of the same GC content, and the
-harder one against peaks of other types (AUROC, AUPRC), and the correlation of the logit with log1p of the peak's
-signal. Means over types, of means over seeds. Runs that lie in the work folder are not done again, unfinished ones go
-on.
+What is reported, on the test interval: each type's peaks against closed windows of the same GC content, and the harder
+one against peaks of other types (AUROC, AUPRC); beside them the floor, a ridge on 6-mers of the same training windows,
+and the untuned base. Means over types, of means over seeds. Cells that lie in the work folder are not run again.
 
 The AUROC on validation windows, at each number of training windows, becomes what `chromhub finetune` chooses its mode
 by where the user names none: finetune/measured_modes.json is rewritten.
 """
 
 import argparse
+import gzip
 import json
 import statistics
 from collections import defaultdict
@@ -32,49 +33,74 @@ MEASURED_MODES = Path(__file__).parent.parent / "finetune" / "measured_modes.jso
 FIGURES = Path(__file__).parent.parent / "docs" / "figures"
 ALL_TYPES = ("B", "CD4", "CD8", "CLP", "GMP-A", "GMP-B", "GMP-C", "HSC", "LMPP", "MPP", "Mono", "mDC", "pDC")
 TYPES = ("B", "CD8", "GMP-B", "HSC", "Mono", "pDC")
-MODES = ("scratch", "head", "full", "lora", "two-stage")
+SEEN = ("CD4", "CLP", "GMP-A", "GMP-C", "LMPP", "MPP", "mDC")  # by the base
 FRACTIONS = (0.01, 0.1, 1.0)
-SEEDS = 3
-STEPS = 120
-LONGER = 4  # times the steps, of LONGER_MODES on all windows
-LONGER_MODES = ("scratch",)
-LONGER_TYPES = ("B", "CD8")
+TOGETHER, ALONE = "together", "alone"
+MODES = {TOGETHER: ("scratch", "head", "full"), ALONE: ("lora", "full")}
+STEPS = {TOGETHER: 400, ALONE: 150}
 METRICS = ("auroc_other_types", "auprc_other_types", "auroc_closed", "auprc_closed", "peak_signal_pearson")
 GENOME = [
     *("--fasta", "human_hg19/hg19_chrX_0-70Mb.fa.gz", "--fasta", "human_hg19/hg19_chr20.fa.gz"),
     *("--fasta", "human_hg19/hg19_chr22_partial.fa.gz", "--genome", "hg19", "--bin-size", "8"),
     *("--blacklist", "blacklists/hg19-blacklist.v2.bed.gz", "--exclude", "chrX:69999930-155270560"),
 ]
-DHS = "DHS=human_hg19/DHS_master_MCV_hg19.bed.gz"
+DHS = "human_hg19/DHS_master_MCV_hg19.bed.gz"
+SHARED_BY = (1, 6, 30)  # cell types of 85, one track of the joint base each
+
+
+def peaks_of(names: tuple[str, ...]) -> list[str]:
+    """Return the options that make a track of each blood type's peaks."""
+    return [
+        argument
+        for name in names
+        for argument in ("--track", f"{name}=human_hg19/heme_peaks/{name}_peaks.narrowPeak.gz")
+    ]
+
+
 JOB = {
     "split": "human.split.json",
     "stores": {
-        "dhs": [*GENOME, "--track", DHS, "--kind", "DHS=peaks", "--peak-value", "name"],
-        "blood": [
-            *GENOME,
-            *(
-                argument
-                for name in ALL_TYPES
-                for argument in ("--track", f"{name}=human_hg19/heme_peaks/{name}_peaks.narrowPeak.gz")
-            ),
-        ],
+        "blood": [*GENOME, *peaks_of(ALL_TYPES)],
     },
 }
 
 
-def curve(name: str, work: Path, *, longer: bool = False) -> Path:
-    """Run the curve of one type, or go on with it; return its folder."""
-    folder = work / "transfer" / (f"{name}-longer" if longer else name)
+def build_joint(data: Path, work: Path) -> None:
+    """Build the store of the joint base: sites open in at least 1, 6 and 30 cell types, and seven blood types."""
+    tracks = []
+    for least in SHARED_BY:
+        path = work / "mcv" / f"DHS{least}.bed.gz"
+        if not path.exists():
+            path.parent.mkdir(parents=True, exist_ok=True)
+            with gzip.open(data / DHS, "rt") as sites, gzip.open(path, "wt") as kept:
+                kept.writelines(line for line in sites if int(line.split("\t")[3].removeprefix("MCV-")) >= least)
+        tracks += ["--track", f"DHS{least}={path.resolve()}", "--kind", f"DHS{least}=peaks"]
+    job = {"split": JOB["split"], "stores": {"blood-joint": [*GENOME, *tracks, *peaks_of(SEEN)]}}
+    build_stores(job, data, work)
+
+
+def train_once(folder: Path, recipe: str, data: Path, *options: object) -> None:
+    """Train a run, or go on with it, where it is not finished."""
+    if not (folder / "provenance.json").exists():
+        resume = ["--resume"] if (folder / "checkpoints").exists() else []
+        verb = "finetune" if options else "train"
+        chromhub(verb, "--recipe", RECIPES / recipe, *options, "--data", data, "-o", folder, *resume)
+
+
+def curve(name: str, work: Path, *, seeds: int) -> Path:
+    """Run the curve of all types together or of one alone, or go on with it; return its folder."""
+    folder = work / "transfer-joint" / name
     if not folder.exists():
+        kind = TOGETHER if name == TOGETHER else ALONE
         chosen = {
-            "--modes": ",".join(LONGER_MODES if longer else MODES),
-            "--fractions": "100" if longer else ",".join(f"{100 * share:g}" for share in FRACTIONS),
-            "--seeds": 1 if longer else SEEDS,
-            "--max-steps": STEPS * (LONGER if longer else 1),
+            "--modes": ",".join(MODES[kind]),
+            "--fractions": ",".join(f"{100 * share:g}" for share in FRACTIONS),
+            "--seeds": seeds if kind == TOGETHER else 1,
+            "--max-steps": STEPS[kind],
         }
         options = [part for option in chosen.items() for part in option]
-        base, data, recipe = work / "dhs-open", work / "data" / "blood", RECIPES / "human-blood-curve.yaml"
-        tracks = ["--set", f"tracks=[{name}]"]
+        base, data, recipe = work / "blood-base", work / "data" / "blood", RECIPES / f"human-blood-{kind}.yaml"
+        tracks = ["--set", f"tracks=[{','.join(TYPES)}]" if kind == TOGETHER else f"tracks=[{name}]"]
         command = ["curve", "--base", base, "--data", data, "--recipe", recipe, *options, *tracks]
         chromhub(*command, "--threads", 1, "-o", folder)
     return folder
@@ -96,8 +122,8 @@ def points_of(rows: list[dict]) -> list[dict]:
             "fraction": fraction,
             "windows": group[0]["windows"],
             "parameters_trained": group[0]["parameters_trained"],
-            "seconds": statistics.median(row["seconds"] for row in group),
-            "peak_memory_gb": statistics.median(row["peak_memory_gb"] for row in group),
+            "seconds": statistics.median(row["seconds"] or 0 for row in group),
+            "best_step": statistics.median(row["best_step"] or 0 for row in group),
             "metrics": {metric: spread([row["metrics"][metric] for row in group]) for metric in METRICS},
         }
         for (mode, fraction), group in groups.items()
@@ -120,18 +146,20 @@ def over_types(rows: dict[str, list[dict]]) -> list[dict]:
             **group[0],
             "metrics": {metric: statistics.fmean(row["metrics"][metric] for row in group) for metric in METRICS},
             "windows": round(statistics.fmean(row["windows"] for row in group)),
-            "seconds": statistics.median(row["seconds"] for row in group),
+            "seconds": statistics.median(row["seconds"] or 0 for row in group),
+            "best_step": statistics.median(row["best_step"] or 0 for row in group),
         }
         for group in groups.values()
     ]
     return points_of(means)
 
 
-def measured_modes(rows: dict[str, list[dict]]) -> dict:
-    """Return the validation AUROC of each mode by number of training windows, the mean over types and seeds."""
+def measured_modes(rows: list[dict]) -> dict:
+    """Return the validation AUROC of each mode by number of training windows, the mean over types learnt alone."""
     groups = defaultdict(lambda: defaultdict(list))
-    for row in [row for of_type in rows.values() for row in of_type]:
-        groups[row["fraction"]][row["mode"]].append(row)
+    for row in rows:
+        if row["valid"] is not None:  # of the floor and the base it is not known
+            groups[row["fraction"]][row["mode"]].append(row)
     sizes = [
         {
             "windows": modes["full"][0]["windows"],
@@ -161,63 +189,54 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", type=Path, default=Path("../shared/data"))
     parser.add_argument("--work", type=Path, default=Path("runs"))
-    parser.add_argument("--type", action="append", choices=TYPES, help="repeatable; all by default")
+    parser.add_argument("--types-alone", nargs="*", choices=TYPES, default=list(TYPES), metavar="NAME")
+    parser.add_argument("--seeds", type=int, default=3, help="of the curve of all types together")
     parser.add_argument("--jobs", type=int, default=1, help="curves at once, one thread each")
-    parser.add_argument("--longer", action="store_true", help="four times the steps, on all windows, for two types")
     parser.add_argument("--json", action="store_true")
     arguments = parser.parse_args()
-    work, types = arguments.work, arguments.type or TYPES
+    work, alone = arguments.work, arguments.types_alone
 
     build_stores(JOB, arguments.data, work)
-    if not (work / "dhs-open" / "provenance.json").exists():
-        resume = ["--resume"] if (work / "dhs-open" / "checkpoints").exists() else []
-        recipe = ["--recipe", RECIPES / "human-dhs-open.yaml", "--data", work / "data" / "dhs"]
-        chromhub("train", *recipe, "-o", work / "dhs-open", *resume)
+    build_joint(arguments.data, work)
+    joint = work / "data" / "blood-joint"
+    train_once(work / "blood-joint", "human-joint.yaml", joint)
+    train_once(work / "blood-base", "human-joint-head.yaml", joint, "--base", work / "blood-joint")
     with ThreadPoolExecutor(arguments.jobs) as pool:
-        rows = {
-            name: rows_of(folder)
-            for name, folder in zip(types, pool.map(partial(curve, work=work), types), strict=True)
-        }
-        controls = pool.map(partial(curve, work=work, longer=True), LONGER_TYPES if arguments.longer else ())
-        longer = [row for folder in controls for row in rows_of(folder)]
-    points = over_types(rows)
-    base = json.loads((work / "dhs-open" / "provenance.json").read_text())["training"]
+        names = [TOGETHER, *alone]
+        folders = pool.map(partial(curve, work=work, seeds=arguments.seeds), names)
+        rows = {name: rows_of(folder) for name, folder in zip(names, folders, strict=True)}
+    together = rows.pop(TOGETHER)
+    base = json.loads((work / "blood-joint" / "provenance.json").read_text())["training"]
     results = {
         "base": {
-            "recipe": "human-dhs-open.yaml",
+            "recipe": "human-joint.yaml",
             "parameters": base["parameters_trained"],
             "auroc": base["eval_auroc"],
+            "steps": base["steps"],
         },
         "steps": STEPS,
-        "seeds": SEEDS,
-        "mean_over_types": points,
-        "longer": {
-            mode: {
-                "steps": STEPS * LONGER,
-                "types": LONGER_TYPES,
-                "metrics": {
-                    metric: statistics.fmean(row["metrics"][metric] for row in longer if row["mode"] == mode)
-                    for metric in METRICS
-                },
-            }
-            for mode in LONGER_MODES
-            if longer
-        },
-        "types": {name: points_of(of_type) for name, of_type in rows.items()},
+        "types": list(TYPES),
+        TOGETHER: points_of(together),
+        ALONE: {"types": alone, "mean_over_types": over_types(rows) if alone else []},
+        "each_type_alone": {name: points_of(of_type) for name, of_type in rows.items()},
     }
     RESULTS.mkdir(exist_ok=True)
     path = RESULTS / "transfer_blood.json"
     path.write_text(json.dumps(results, indent=1) + "\n")
-    if set(types) == set(TYPES):
-        MEASURED_MODES.write_text(json.dumps(measured_modes(rows), indent=1) + "\n")
+    if set(alone) == set(TYPES):
+        every = [row for of_type in rows.values() for row in of_type]
+        MEASURED_MODES.write_text(json.dumps(measured_modes(every), indent=1) + "\n")
     for metric in ("auroc_other_types", "auroc_closed"):
-        figure(points, metric)
+        figure(results[TOGETHER], metric)
     if arguments.json:
         print(path.read_text())
         return
-    for point in points:
-        values = "  ".join(f"{metric} {point['metrics'][metric]['mean']:.3f}" for metric in METRICS)
-        print(f"{point['mode']:10s} {100 * point['fraction']:4g} % {point['windows']:7,} windows  {values}")
+    for kind, points in ((TOGETHER, results[TOGETHER]), (ALONE, results[ALONE]["mean_over_types"])):
+        for point in points:
+            values = "  ".join(f"{metric} {point['metrics'][metric]['mean']:.3f}" for metric in METRICS)
+            print(
+                f"{kind:9s} {point['mode']:8s} {100 * point['fraction']:4g} % {point['windows']:7,} windows  {values}"
+            )
 
 
 if __name__ == "__main__":

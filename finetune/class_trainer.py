@@ -5,16 +5,24 @@ from typing import Any, cast
 import numpy as np
 import torch
 from accelerate.utils import gather_object
-from torch import nn
+from torch import Tensor, nn
 from torch.utils.data import DataLoader
 from transformers.trainer_utils import EvalLoopOutput
 
 from ..inference.ranking import auroc, average_precision
+from .between_types import between_types_loss
 from .trainer import ChromTrainer
 
 
 class ClassTrainer(ChromTrainer):
     """Train a classifier as a recipe says; labels are 0 and 1, (B, T)."""
+
+    def add_to_loss(self, loss: Tensor, output: Any, inputs: dict[str, Any]) -> Tensor:
+        """Add `between_types_loss` where the recipe has it."""
+        weight = self.recipe.between_types
+        if not weight:
+            return loss
+        return loss + weight * between_types_loss(output["logits"], inputs["labels"], inputs.get("mask"))
 
     def evaluation_loop(
         self,

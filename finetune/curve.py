@@ -160,7 +160,7 @@ def _cells(modes: Sequence[str], fractions: Sequence[float], seeds: int) -> Iter
 
 
 def _architecture(base: str, preset: str | None) -> dict[str, Any]:
-    """Return the preset and model fields of a model from scratch: those given, or those of the first model of `base`.
+    """Return what a model from scratch starts from: a preset that is given, or what the first model of `base` did.
 
     Raises:
         ValueError: neither says.
@@ -174,7 +174,8 @@ def _architecture(base: str, preset: str | None) -> dict[str, Any]:
             f"mode scratch needs an architecture, and {base!r} does not say which preset it is; give --preset, or "
             "leave the mode out"
         )
-    return {"preset": first["preset"], "model": first.get("model", {})}
+    found = {"preset": first["preset"], "model": first.get("model", {})}
+    return found | ({"stem_motifs": first["stem_motifs"]} if first.get("stem_motifs") else {})
 
 
 def _recipe(cell: Cell, start: dict[str, Any], shared: dict[str, Any], file: str | Path | None) -> Recipe:

@@ -112,6 +112,8 @@ class Recipe(BaseModel):
         tracks: names of the data's tracks to learn, in this order; None takes all.
         labels: `LabelRecipe`.
         class_weights: of "classification": [weight of 0, of 1] on the loss, or "balanced" by the training labels.
+        between_types: of "classification" of several tracks: weight of a second loss, `between_types_loss`, which asks
+            in which of the tracks a window is open.
         metric: what chooses the best weights and stops the run: "pearson" of tracks, of classification the mean over
             tracks of "auroc" (default) or "auprc" on the validation windows.
         streaming: read the training windows of an export as a stream, without the copy that `load_dataset` makes.
@@ -171,6 +173,7 @@ class Recipe(BaseModel):
     tracks: list[str] | None = None
     labels: LabelRecipe = LabelRecipe()
     class_weights: Literal["balanced"] | tuple[float, float] | None = None
+    between_types: float = Field(default=0.0, ge=0)
     metric: Literal["pearson", "auroc", "auprc"] | None = None
     streaming: bool = False
     preset: str | None = None
@@ -247,6 +250,8 @@ class Recipe(BaseModel):
             raise ValueError("task landscape has no streaming, tracks or max_jitter; leave them out")
         if self.task != "classification" and (self.class_weights is not None or self.labels != LabelRecipe()):
             raise ValueError("labels and class_weights are for task classification; leave them out, or set the task")
+        if self.task != "classification" and self.between_types:
+            raise ValueError(f"between_types is for task classification, got {self.between_types}; leave it out")
         if self.task == "classification" and self.streaming:
             raise ValueError("streaming is for task tracks; a classifier reads a store or an export without it")
         if self.tracks is not None and (not self.tracks or len(set(self.tracks)) < len(self.tracks)):

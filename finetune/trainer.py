@@ -263,8 +263,13 @@ class ChromTrainer(Trainer):
         if self.recipe.batch_norm == "frozen" or head_alone:
             freeze_statistics(model)  # here, since the Trainer calls model.train() before every step
         weight = inputs.pop("weight", None)
-        loss: Any = super().compute_loss(model, inputs, *args, **kwargs)
+        loss, output = super().compute_loss(model, inputs, return_outputs=True)
+        loss = self.add_to_loss(loss, output, inputs)
         return loss if weight is None else loss * weight.to(loss.dtype)
+
+    def add_to_loss(self, loss: Tensor, output: Any, inputs: dict[str, Any]) -> Tensor:
+        """Return the loss that is trained on: the model's own, to which a kind of trainer may add."""
+        return loss
 
     def evaluate(self, *args: Any, **kwargs: Any) -> dict[str, float]:
         """Evaluate the weights, or their average where the recipe has one."""

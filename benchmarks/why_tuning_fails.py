@@ -1,0 +1,237 @@
+"""Why a tuned classifier did not tell blood cell types apart: one thing changed at a time, on validation windows.
+
+    python benchmarks/why_tuning_fails.py --data ../shared/data --work runs [--json]
+
+Thirteen blood cell types, windows of 640 bp, each open or closed in each type by the peaks that cover its centre. Every
+row is measured on the windows of chr22, the validation part; the test part is not read. Numbers are AUROC, the mean of
+B, CD8, GMP-B, HSC, Mono and pDC, of each type's peaks against peaks of other types alone ("other types") and against
+windows without a peak of the same GC content ("closed").
+
+First come models that are not tuned: ridge regressions on 6-mer counts and on the features of the shipped base. They
+say what is in the sequence, and where. Then networks, each with one change against the row that it names. Runs that lie
+in the work folder are not made again.
+"""
+
+import argparse
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from chromhub.datasets_scripts.chosen_tracks import ChosenTracks
+from chromhub.datasets_scripts.dataset import WindowPlan, training_windows
+from chromhub.datasets_scripts.folds import Part
+from chromhub.datasets_scripts.store import GenomeStore
+from chromhub.datasets_scripts.window_labels import LabelRule, window_labels
+from chromhub.datasets_scripts.windows import covered_bp, gc_bins
+from chromhub.inference.evaluate_classes import class_scores, evaluate_classes
+from chromhub.inference.kmer_ridge import kmer_features
+from chromhub.inference.load import load_any
+from real_data import RECIPES, RESULTS, build_stores, chromhub
+from transfer_blood import JOB, TYPES
+
+SHIPPED = Path(__file__).parent.parent / "hub_models" / "convnext-cnn-tiny-dhs-hg19"
+LENGTH = 640  # bp
+PENALTIES = (1e-4, 1e-3, 1e-2, 0.1, 0.3, 1.0, 3.0, 10.0, 30.0)
+SETS = ("other_types", "closed")
+BATCH = 256
+
+Features = Callable[[np.ndarray], np.ndarray]
+WIDE = RECIPES / "human-blood-joint-types.yaml"
+# name: (what is changed, against which row, the recipe, what is set)
+SHIPPED_BASE = ["--base", SHIPPED, "--new-head", "--mode", "full"]
+RUNS: dict[str, tuple[str, str | None, list[Any]]] = {
+    "tiny": ("the shipped base, all types in one head, 120 steps at 1e-4", None, [*SHIPPED_BASE, "--max-steps", 120]),
+    "tiny-rate": (
+        "learning rate 1e-3",
+        "tiny",
+        [*SHIPPED_BASE, "--max-steps", 120, "--set", "learning_rate=1e-3"],
+    ),
+    "tiny-steps": (
+        "480 steps",
+        "tiny-rate",
+        [*SHIPPED_BASE, "--max-steps", 480, "--set", "learning_rate=1e-3"],
+    ),
+    "wide": (
+        "256 filters of 15 bp and dense layers that see each position, from scratch, 600 steps",
+        None,
+        ["--recipe", WIDE, "--max-steps", 600, "--set", "stem_motifs=null"],
+    ),
+    "wide-mean": (
+        "the mean over positions in place of dense layers that see each",
+        "wide-motifs",
+        ["--recipe", WIDE, "--max-steps", 600, "--set", "model.core.output=position"],
+    ),
+    "wide-motifs": ("filters that start as motifs", "wide", ["--recipe", WIDE, "--max-steps", 600]),
+    "wide-between": (
+        "a loss over types within a window",
+        "wide-motifs",
+        ["--recipe", WIDE, "--max-steps", 600, "--set", "between_types=0.3"],
+    ),
+    "wide-steps": (
+        "2,400 steps",
+        "wide-between",
+        ["--recipe", WIDE, "--max-steps", 2400, "--set", "between_types=0.3"],
+    ),
+}
+
+
+class Windows:
+    """The windows of a part, with what they are measured by.
+
+    Args:
+        store: of all types.
+        part: "train" or "valid".
+    """
+
+    def __init__(self, store: GenomeStore, part: Part) -> None:
+        jitter = 64 if part == "train" else 0  # as the runs have them
+        plan = WindowPlan("peaks+background")
+        table, _ = training_windows(store, plan, input_length=LENGTH, max_jitter=jitter, part=part)
+        self.codes = store.gather_codes(store.flat_starts(table), LENGTH)
+        self.labels, self.known = window_labels(store, table, LabelRule())
+        self.has_peak = covered_bp(table, store.peaks) > 0
+        self.gc = gc_bins(store, table)
+
+    def measure(self, scores: np.ndarray, chosen: list[int]) -> dict[str, float]:
+        """Return the mean AUROC over chosen types of (n, T) scores, against each set."""
+        found = [
+            class_scores(scores[:, i], self.labels[:, i], self.known[:, i], self.has_peak, self.gc, 1.0, 0)
+            for i in chosen
+        ]
+        return {name: float(np.mean([result[name]["auroc"] for result in found])) for name in SETS}
+
+
+def ridge_scores(features: Features, train: Windows, valid: Windows, chosen: list[int]) -> dict[str, Any]:
+    """Fit ridge regressions of the labels on features of the bases; return the best penalty's measures."""
+    inputs, held_out = features(train.codes), features(valid.codes)
+    mean, scale = inputs.mean(0), np.maximum(inputs.std(0), 1e-6)
+    inputs, held_out = (inputs - mean) / scale, (held_out - mean) / scale
+    targets = train.labels.astype(np.float32)
+    values, vectors = np.linalg.eigh((inputs.T @ inputs / len(inputs)).astype(np.float64))
+    projected = vectors.T @ (inputs.T @ (targets - targets.mean(0)) / len(inputs))
+    rotated = held_out @ vectors.astype(np.float32)
+    tried = [
+        {
+            "penalty": penalty,
+            **valid.measure(rotated @ (projected / (np.maximum(values, 0)[:, None] + penalty)), chosen),
+        }
+        for penalty in PENALTIES
+    ]
+    return {"features": inputs.shape[1], **max(tried, key=lambda row: row["other_types"])}
+
+
+def centre_kmers(width: int) -> Features:
+    """Return the features that count 6-mers in the central bp."""
+    first = (LENGTH - width) // 2
+
+    def features(codes: np.ndarray) -> np.ndarray:
+        pieces = [kmer_features(codes[i : i + BATCH, first : first + width]) for i in range(0, len(codes), BATCH)]
+        return np.concatenate(pieces)
+
+    return features
+
+
+def joined(*parts: Features) -> Features:
+    """Return the features of several kinds, side by side."""
+    return lambda codes: np.concatenate([part(codes) for part in parts], axis=1)
+
+
+def base_features(*, by_position: bool) -> Features:
+    """Return the features of the shipped base: their mean over the window, or of each position."""
+    model: Any = load_any(SHIPPED).eval()
+
+    @torch.no_grad()
+    def features(codes: np.ndarray) -> np.ndarray:
+        found = []
+        for i in range(0, len(codes), BATCH):
+            hidden = model(torch.from_numpy(np.ascontiguousarray(codes[i : i + BATCH]))).last_hidden_state
+            found.append((hidden.flatten(1) if by_position else hidden.mean(-1)).numpy())
+        return np.concatenate(found)
+
+    return features
+
+
+def untuned(valid: Windows, chosen: list[int]) -> dict[str, float]:
+    """Return the measures of the shipped base as it is, one score for all types."""
+    model: Any = load_any(SHIPPED).eval()
+    with torch.no_grad():
+        pieces = [
+            model(torch.from_numpy(np.ascontiguousarray(valid.codes[i : i + BATCH]))).logits
+            for i in range(0, len(valid.codes), BATCH)
+        ]
+    scores = torch.cat(pieces).numpy()
+    return valid.measure(np.repeat(scores, valid.labels.shape[1], axis=1), chosen)
+
+
+def run(name: str, options: list[Any], work: Path, store: GenomeStore, threads: int) -> dict[str, Any]:
+    """Train a run where it does not lie in the work folder, and measure it on the validation part."""
+    folder = work / "why" / name
+    if not (folder / "provenance.json").exists():
+        verb = "finetune" if "--base" in options else "train"
+        recipe = [] if "--recipe" in options else ["--recipe", RECIPES / "human-blood-curve.yaml"]
+        resume = ["--resume"] if (folder / "checkpoints").exists() else []
+        common = ["--data", work / "data" / "blood", "--threads", threads, "-o", folder, *resume]
+        chromhub(verb, *recipe, *options, *common)
+    path = folder / "valid.json"
+    if not path.exists():
+        model: Any = load_any(folder)
+        names = [model.config.id2label[i] for i in range(model.config.num_labels)]
+        found = evaluate_classes(model, ChosenTracks.of(store, names), part="valid", batch_size=BATCH)
+        path.write_text(json.dumps(found["results"]))
+    results = json.loads(path.read_text())
+    training = json.loads((folder / "provenance.json").read_text())["training"]
+    return {
+        "parameters": training["parameters_trained"],
+        "steps": training["steps"],
+        "seconds": training["wall_seconds"],
+        **{name: float(np.mean([results[track][name]["auroc"] for track in TYPES])) for name in SETS},
+    }
+
+
+def main() -> None:
+    """Measure every row, print and write them."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--data", type=Path, default=Path("../shared/data"))
+    parser.add_argument("--work", type=Path, default=Path("runs"))
+    parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--run", action="append", choices=sorted(RUNS), help="repeatable; all by default")
+    parser.add_argument("--json", action="store_true")
+    arguments = parser.parse_args()
+    work = arguments.work
+    build_stores(JOB, arguments.data, work)
+    store = GenomeStore.open(work / "data" / "blood")
+    chosen = [store.track_names.index(name) for name in TYPES]
+    path = RESULTS / "why_tuning_fails.json"
+    results: dict[str, Any] = json.loads(path.read_text()) if path.exists() else {"untuned": {}, "runs": {}}
+    if not results["untuned"]:
+        train, valid = Windows(store, "train"), Windows(store, "valid")
+        whole, centre = centre_kmers(LENGTH), centre_kmers(320)
+        linear = {
+            "6-mers of the window (the floor)": whole,
+            "6-mers of the central 320 bp": centre,
+            "6-mers of both": joined(centre, whole),
+            "the shipped base's features, mean over the window": base_features(by_position=False),
+            "the shipped base's features, each position": base_features(by_position=True),
+        }
+        results["untuned"] = {
+            "the shipped base as it is": untuned(valid, chosen),
+            **{name: ridge_scores(features, train, valid, chosen) for name, features in linear.items()},
+        }
+    for name in arguments.run or RUNS:
+        changed, against, options = RUNS[name]
+        found = run(name, options, work, store, arguments.threads)
+        results["runs"][name] = {"changed": changed, "against": against, **found}
+        path.write_text(json.dumps(results, indent=1) + "\n")
+    path.write_text(json.dumps(results, indent=1) + "\n")
+    if arguments.json:
+        print(path.read_text())
+        return
+    for name, row in (*results["untuned"].items(), *((row["changed"], row) for row in results["runs"].values())):
+        print(f"{row['other_types']:.3f}  {row['closed']:.3f}  {name}")
+
+
+if __name__ == "__main__":
+    main()
