@@ -23,9 +23,9 @@ WindowKind = Literal["tile", "peaks", "peaks+background"]
 class WindowDataset(Dataset):
     """Windows of a store: base codes and raw signal, a batch in one gather.
 
-    Jitter, strand and substitutions of a window depend on the seed, the epoch and its index alone, so the batch of (seed, epoch,
-    indices) is the same at any batch size, number of workers, or after a resume. Workers that outlive an epoch
-    (`persistent_workers`) do not see `set_epoch`.
+    Jitter, strand and substitutions of a window depend on the seed, the epoch and its index alone, so the batch of
+    (seed, epoch, indices) is the same at any batch size, number of workers, or after a resume. Workers that outlive an
+    epoch (`persistent_workers`) do not see `set_epoch`.
 
     Args:
         store: the genome.

@@ -39,9 +39,9 @@ def profile_count_loss(
         - sum_i y_i log(s_i / sum_j s_j)  +  count_weight * (log1p(sum_i y_i) - log1p(sum_i s_i))^2
 
     over the number of bins that count: a multinomial negative log likelihood without its constant term, and a squared
-    error of the total (ChromBPNet, doi 10.1101/2024.12.25.630221, whose weight is a tenth of the median total). ChromBPNet
-    predicts shape and total by two heads; here both are read off one. As a sum over bins that count, the losses of the
-    parts of a batch, weighted by their bins, are that of the batch.
+    error of the total (ChromBPNet, doi 10.1101/2024.12.25.630221, whose weight is a tenth of the median total). There
+    two heads predict shape and total; here both are read off one. Over the bins that count, the losses of the parts of
+    a batch, weighted by their bins, are that of the batch.
 
     Args:
         signal: (B, T, N) predicted raw signal, not negative.
