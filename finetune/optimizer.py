@@ -77,7 +77,7 @@ def build_optimizer(
     Raises:
         ValueError: "muon", and no matrix of a hidden layer is trained.
     """
-    rates = {"weight_decay": weight_decay, "learning_rate": learning_rate, "layer_decay": layer_decay}
+    rates: dict[str, Any] = {"weight_decay": weight_decay, "learning_rate": learning_rate, "layer_decay": layer_decay}
     if kind == "muon":
         groups = parameter_groups(model, **rates, muon=hidden_matrices(model))
         return MuonAdamW(groups, learning_rate=learning_rate, betas=betas)
