@@ -324,7 +324,8 @@ def ablation() -> str:
             )
     values = [f"{what}, {size} bp" for what in ("Pearson", "over the reference") for size in (4, 128)]
     header = ["validation, log1p; a difference a seed", *values, "steps", "parameters", "processor time of training"]
-    return table(header, rows) if rows else ""
+    picture = "![Validation Pearson of each choice over the reference](figures/ablation.png)"
+    return f"{table(header, rows)}\n\n{picture}" if rows else ""
 
 
 def span(values: list[float], form: str) -> str:
