@@ -14,7 +14,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).parent.parent
 RESULTS = ROOT / "benchmarks" / "results"
-DOCUMENTS = (ROOT / "README.md", ROOT / "docs" / "claster.md")
+DOCUMENTS = (ROOT / "README.md", ROOT / "docs" / "claster.md", ROOT / "docs" / "recipes.md")
 BIN_SIZES = ("4", "16", "128", "512")
 PEARSONS = ("pearson_log1p", "pearson_of_tissue_difference")
 
@@ -301,6 +301,33 @@ def transfer_worm() -> str:
     return table(["test Pearson, log1p", "windows", "parameters trained", *parts], rows) if rows else ""
 
 
+def ablation() -> str:
+    """Validation Pearson of each choice of training, and what it adds to the reference."""
+    rows = []
+    for species, found in read("ablation").get("species", {}).items():
+        for name, run in found["runs"].items():
+            seeds = list(run["seeds"].values())
+            costs = [seed["processor_seconds"] for seed in seeds if seed["processor_seconds"] is not None]
+            differences = [
+                "" if name == "reference" else " ".join(f"{value:+.3f}" for value in run["differences"][size])
+                for size in ("4", "128")
+            ]
+            rows.append(
+                [
+                    f"**{species}**, {found['part']}: {name}",
+                    *(f"{run['pearson_log1p'][size]:.3f}" for size in ("4", "128")),
+                    *differences,
+                    f"{seeds[0]['steps']:,}",
+                    f"{seeds[0]['parameters']:,}",
+                    f"{sum(costs) / len(costs):.0f} s" if costs else "-",
+                ]
+            )
+    values = [f"{what}, {size} bp" for what in ("Pearson", "over the reference") for size in (4, 128)]
+    header = ["validation, log1p; a difference a seed", *values, "steps", "parameters", "processor time of training"]
+    picture = "![Validation Pearson of each choice over the reference](figures/ablation.png)"
+    return f"{table(header, rows)}\n\n{picture}" if rows else ""
+
+
 def span(values: list[float], form: str) -> str:
     """Return a range."""
     return " to ".join(form.format(value) for value in values)
@@ -377,6 +404,7 @@ TABLES = {
     "presets": presets,
     "transfer-blood": transfer_blood,
     "transfer-worm": transfer_worm,
+    "ablation": ablation,
     "variants": variants,
     "additivity": additivity,
     "motifs": motifs,

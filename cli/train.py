@@ -28,6 +28,7 @@ Patience = Annotated[
 ]
 EvalSteps = Annotated[int | None, typer.Option(help="Steps between evaluations.  [default: an epoch]")]
 SaveSteps = Annotated[int | None, typer.Option(help="Steps between further checkpoints.")]
+Paper = Annotated[bool, typer.Option("--paper", help="Grover et al.'s settings where nothing else is said.")]
 Seed = Annotated[int | None, typer.Option(help="Of weights, order, dropout, augmentation.  [default: 0]")]
 Bf16 = Annotated[bool, typer.Option("--bf16", help="Compute in bfloat16 where it is safe.")]
 Workers = Annotated[int | None, typer.Option(help="Processes that read windows.  [default: 0]")]
@@ -51,6 +52,7 @@ def train(
     data: Data = None,
     preset: Annotated[str | None, typer.Option(help="Architecture, e.g. convnext-dcnn or convnext-dcnn-tiny.")] = None,
     recipe: RecipeFile = None,
+    paper: Paper = False,
     epochs: Epochs = None,
     max_steps: MaxSteps = None,
     batch_size: BatchSize = None,
@@ -75,7 +77,10 @@ def train(
     quiet: Quiet = False,
     as_json: Json = False,
 ) -> None:
-    """Train a model from scratch on a data folder."""
+    """Train a model from scratch on a data folder.
+
+    Further fields of a recipe by --set, e.g. ema=0.999, optimizer=muon, loss=profile_count, substitutions=0.04.
+    """
     flags = recipe_flags(
         settings,
         data=data,
@@ -95,7 +100,7 @@ def train(
         num_workers=num_workers,
     )
     options = {"resume": resume, "overwrite": overwrite, "device": device}
-    _run("train", output, recipe, flags, options, threads=threads, quiet=quiet, as_json=as_json)
+    _run("train", output, recipe, flags, options, paper=paper, threads=threads, quiet=quiet, as_json=as_json)
 
 
 @command()
@@ -107,6 +112,7 @@ def finetune(
         str | None, typer.Option(help="lora, head, full or two-stage.  [default: what did best on as many windows]")
     ] = None,
     recipe: RecipeFile = None,
+    paper: Paper = False,
     new_head: Annotated[bool, typer.Option("--new-head", help="Start the head afresh, e.g. for other tracks.")] = False,
     lora_r: Annotated[
         int | None, typer.Option(help="Rank of the adapter.  [default: 8, 4 or 2, for < 5 % of the base]")
@@ -170,7 +176,7 @@ def finetune(
         if not quiet:
             say(why)
     options = {"resume": resume, "overwrite": overwrite, "device": device, "allow_leak": allow_leak}
-    _run("finetune", output, recipe, flags, options, threads=threads, quiet=quiet, as_json=as_json)
+    _run("finetune", output, recipe, flags, options, paper=paper, threads=threads, quiet=quiet, as_json=as_json)
 
 
 def recipe_flags(settings: list[str] | None, **flags: Any) -> dict[str, Any]:
@@ -201,6 +207,7 @@ def _run(
     flags: dict[str, Any],
     options: dict[str, Any],
     *,
+    paper: bool,
     threads: int | None,
     quiet: bool,
     as_json: bool,
@@ -216,7 +223,7 @@ def _run(
         recipe = output / "checkpoints" / "recipe.yaml"
         if not recipe.is_file():
             raise FileNotFoundError(f"{output} holds no unfinished run to resume; train without --resume")
-    loaded = load_recipe(recipe, **flags)
+    loaded = load_recipe(recipe, paper=paper, **flags)
     if (verb == "train") != (loaded.mode == "scratch"):
         other = "finetune" if verb == "train" else "train"
         raise ValueError(f"the recipe is of mode {loaded.mode}; use `chromhub {other}`")

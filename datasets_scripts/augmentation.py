@@ -1,6 +1,10 @@
-"""Jitter and strand of windows, drawn from the seed, the epoch and a window's index alone."""
+"""Jitter, strand and substitutions of windows, drawn from the seed, the epoch and a window's index alone."""
+
+from collections.abc import Sequence
 
 import numpy as np
+
+from .fasta import N_CODE
 
 _COMPLEMENT = np.array([3, 2, 1, 0, 4], np.uint8)
 
@@ -38,3 +42,26 @@ def turn_around(batch: dict[str, np.ndarray], turned: np.ndarray) -> None:
     for name, array in batch.items():
         reverse = array[which, ..., ::-1]
         array[which] = _COMPLEMENT[reverse] if name == "inputs" else reverse
+
+
+def substitute_bases(
+    codes: np.ndarray, indices: Sequence[int] | np.ndarray, *, share: float, seed: int, epoch: int
+) -> None:
+    """Replace bases by one of the three others, in place; N stays.
+
+    Each base is replaced with probability `share`, and each of the three others is as likely.
+
+    Args:
+        codes: (B, L) uint8 base codes.
+        indices: (B,) of the windows in their part, from which their draws come.
+        share: of the bases, from 0 to 1.
+        seed: of the run.
+        epoch: from 0.
+    """
+    if not share:
+        return
+    for window, index in zip(codes, indices, strict=True):
+        # A last word of its own: numpy reads [seed, epoch] and [seed, epoch, 0] as one seed.
+        rng = np.random.default_rng([seed, epoch, int(index), 3])
+        chosen = np.flatnonzero((rng.random(len(window), np.float32) < share) & (window < N_CODE))
+        window[chosen] = (window[chosen] + rng.integers(1, 4, len(chosen), np.uint8)) % 4

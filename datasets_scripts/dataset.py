@@ -9,7 +9,7 @@ import pandas as pd
 import torch
 from torch.utils.data import Dataset
 
-from .augmentation import draw_augmentation, turn_around
+from .augmentation import draw_augmentation, substitute_bases, turn_around
 from .bed import sizes_of
 from .folds import Part
 from .store import GenomeStore
@@ -23,9 +23,9 @@ WindowKind = Literal["tile", "peaks", "peaks+background"]
 class WindowDataset(Dataset):
     """Windows of a store: base codes and raw signal, a batch in one gather.
 
-    The jitter and strand of a window depend on the seed, the epoch and its index alone, so the batch of (seed, epoch,
-    indices) is the same at any batch size, number of workers, or after a resume. Workers that outlive an epoch
-    (`persistent_workers`) do not see `set_epoch`.
+    Jitter, strand and substitutions of a window depend on the seed, the epoch and its index alone, so the batch of
+    (seed, epoch, indices) is the same at any batch size, number of workers, or after a resume. Workers that outlive an
+    epoch (`persistent_workers`) do not see `set_epoch`.
 
     Args:
         store: the genome.
@@ -34,7 +34,8 @@ class WindowDataset(Dataset):
         max_jitter: largest shift in bp, a multiple of the bin size; shifts are whole bins, both ways.
         reverse_complement: turn half of the windows around.
         mappability: give `mappability_labels` too, for a model with that head.
-        seed: of jitter and strand.
+        substitutions: share of bases that are replaced by another, see `substitute_bases`.
+        seed: of jitter, strand and substitutions.
 
     Raises:
         ValueError: windows of another length, off the bins, or that with jitter leave the padded chromosome.
@@ -49,6 +50,7 @@ class WindowDataset(Dataset):
         max_jitter: int = 0,
         reverse_complement: bool = False,
         mappability: bool = False,
+        substitutions: float = 0.0,
         seed: int = 0,
     ) -> None:
         _check_windows(store, windows, input_length, max_jitter)
@@ -58,12 +60,14 @@ class WindowDataset(Dataset):
         self.max_jitter = max_jitter
         self.reverse_complement = reverse_complement
         self.mappability = mappability
+        self.substitutions = substitutions
         self.seed = seed
         self._starts = store.flat_starts(windows)
         self.set_epoch(0)
 
     def set_epoch(self, epoch: int) -> None:
-        """Draw the jitter and the strand of every window anew."""
+        """Draw the jitter, the strand and the substitutions of every window anew."""
+        self.epoch = epoch
         self._jitter, self._reversed = draw_augmentation(
             len(self),
             seed=self.seed,
@@ -95,6 +99,7 @@ class WindowDataset(Dataset):
         if self.store.has_masks:
             batch["mask"] = self.store.gather_mask(starts, self.input_length)
         turn_around(batch, self._reversed[chosen])
+        substitute_bases(batch["inputs"], chosen, share=self.substitutions, seed=self.seed, epoch=self.epoch)
         return batch
 
 

@@ -10,7 +10,7 @@ from datasets import Dataset as ArrowDataset
 from datasets import load_dataset
 from torch.utils.data import Dataset
 
-from .augmentation import draw_augmentation, turn_around
+from .augmentation import draw_augmentation, substitute_bases, turn_around
 from .folds import Part
 from .row_layout import Rows, flat_values
 from .shards import Shards
@@ -29,7 +29,8 @@ class ShardWindows(Dataset):
         max_jitter: largest shift in bp, whole bins, at most the margin.
         reverse_complement: turn half of the windows around.
         mappability: give `mappability_labels` too.
-        seed: of jitter and strand.
+        substitutions: share of bases that are replaced by another, see `substitute_bases`.
+        seed: of jitter, strand and substitutions.
         cache_dir: where `load_dataset` keeps its copy; None is its own cache.
 
     Raises:
@@ -45,6 +46,7 @@ class ShardWindows(Dataset):
         max_jitter: int = 0,
         reverse_complement: bool = False,
         mappability: bool = False,
+        substitutions: float = 0.0,
         seed: int = 0,
         cache_dir: str | None = None,
     ) -> None:
@@ -54,6 +56,7 @@ class ShardWindows(Dataset):
         self.max_jitter = max_jitter
         self.reverse_complement = reverse_complement
         self.mappability = mappability
+        self.substitutions = substitutions
         self.seed = seed
         starts = shards.windows(part)["start"].to_numpy()
         loaded: Any = load_dataset(shards.name, split=part, revision=shards.revision, cache_dir=cache_dir)
@@ -67,7 +70,8 @@ class ShardWindows(Dataset):
         self.set_epoch(0)
 
     def set_epoch(self, epoch: int) -> None:
-        """Draw the jitter and the strand of every window anew."""
+        """Draw the jitter, the strand and the substitutions of every window anew."""
+        self.epoch = epoch
         self._shifts, self._turned = draw_augmentation(
             len(self),
             seed=self.seed,
@@ -93,6 +97,7 @@ class ShardWindows(Dataset):
         chosen = np.asarray(indices, np.int64)
         batch = self._cut(self._rows[chosen], self._shifts[chosen])
         turn_around(batch, self._turned[chosen])
+        substitute_bases(batch["inputs"], chosen, share=self.substitutions, seed=self.seed, epoch=self.epoch)
         return batch
 
     def __getstate__(self) -> dict[str, Any]:

@@ -14,7 +14,7 @@ import numpy as np
 import pyarrow.parquet as pq
 from torch.utils.data import DataLoader, IterableDataset, get_worker_info
 
-from .augmentation import draw_augmentation, turn_around
+from .augmentation import draw_augmentation, substitute_bases, turn_around
 from .dataset import collate
 from .folds import Part
 from .row_layout import Rows
@@ -40,8 +40,9 @@ class StreamingWindows(IterableDataset):
         max_jitter: largest shift in bp, whole bins, at most the margin.
         reverse_complement: turn half of the windows around.
         mappability: give `mappability_labels` too.
+        substitutions: share of bases that are replaced by another, see `substitute_bases`.
         shuffle: pieces of some hundred windows, and the windows of each buffer; else the order of the shards.
-        seed: of order, jitter and strand.
+        seed: of order, jitter, strand and substitutions.
         rank: this process, from 0.
         world_size: processes in all.
         buffer_size: windows shuffled together; None takes 32 MiB of them.
@@ -60,6 +61,7 @@ class StreamingWindows(IterableDataset):
         max_jitter: int = 0,
         reverse_complement: bool = False,
         mappability: bool = False,
+        substitutions: float = 0.0,
         shuffle: bool = True,
         seed: int = 0,
         rank: int = 0,
@@ -72,6 +74,7 @@ class StreamingWindows(IterableDataset):
         self.max_jitter = max_jitter
         self.reverse_complement = reverse_complement
         self.mappability = mappability
+        self.substitutions = substitutions
         self.seed = seed
         self._files = shards.part_files(part)
         self._groups = [
@@ -239,6 +242,8 @@ class _Reader:
         indices = buffer.indices[rows]
         arrays = self.layout.cut(buffer.rows, rows, self.shifts[indices])
         turn_around(arrays, self.turned[indices])
+        share, seed = self.stream.substitutions, self.stream.seed
+        substitute_bases(arrays["inputs"], indices, share=share, seed=seed, epoch=self.epoch)
         return arrays
 
     def _next_buffer(self, number: int, batch: int) -> _Buffer:

@@ -84,13 +84,14 @@ def window_dataset(
         data: from `open_data`.
         windows: from `choose_windows`.
         config: of the model.
-        train: for training, with the recipe's jitter and strand, or for validation, without.
+        train: for training, with the recipe's jitter, strand and substitutions, or for validation, without.
     """
     options: dict[str, Any] = {"seed": recipe.seed}
     if recipe.task == "tracks":
         options["mappability"] = config.mappability_weight > 0
     if train:
         options |= {"max_jitter": recipe.max_jitter, "reverse_complement": recipe.reverse_complement}
+        options["substitutions"] = recipe.substitutions or 0.0
     if isinstance(data, GenomeStore):
         dataset = WindowDataset(data, windows, input_length=config.input_length, **options)
     else:
@@ -129,6 +130,7 @@ def training_stream(
         max_jitter=recipe.max_jitter,
         reverse_complement=recipe.reverse_complement,
         mappability=config.mappability_weight > 0,
+        substitutions=recipe.substitutions or 0.0,
         seed=recipe.seed,
         rank=rank,
         world_size=world_size,

@@ -5,19 +5,31 @@ from pathlib import Path
 from typing import Any, Literal
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, ValidationInfo, model_validator
 
 from ..datasets_scripts.landscape import is_landscape
 
-LEARNING_RATES = {"scratch": 1e-3, "full": 1e-4, "two-stage": 2e-5, "lora": 1e-3, "head": 1e-3}
-EPOCHS = {"scratch": 70, "full": 10, "two-stage": 10, "lora": 10, "head": 10}
-
-
-TASK_METRICS = {"tracks": ("pearson",), "classification": ("auroc", "auprc"), "landscape": ("pearson",)}
-TASK_DEFAULTS: dict[str, dict[str, Any]] = {
-    "tracks": {"metric": "pearson"},
-    "classification": {"max_jitter": 64, "metric": "auroc"},
+# What a run trains by where neither recipe nor flags say, by task; a dictionary goes by mode.
+# Grover et al. (doi 10.1101/gr.281042.125) train from scratch; the values of other modes are ours.
+_GROVER: dict[str, Any] = {
+    "optimizer": "adamw",
+    "learning_rate": {"scratch": 1e-3, "full": 1e-4, "two-stage": 2e-5, "lora": 1e-3, "head": 1e-3},
+    "epochs": {"scratch": 70, "full": 10, "two-stage": 10, "lora": 10, "head": 10},
+    "schedule": {"scratch": "paper", "full": "cosine", "two-stage": "cosine", "lora": "cosine", "head": "cosine"},
+    "ema": None,
+    "substitutions": 0.0,
+    "batch_norm": {"scratch": "train", "full": "train", "two-stage": "train", "lora": "frozen", "head": "frozen"},
+}
+PAPER: dict[str, dict[str, Any]] = {
+    "tracks": {**_GROVER, "loss": {"scratch": "poisson"}, "metric": "pearson"},  # in other modes the base's loss
+    "classification": {**_GROVER, "max_jitter": 64, "metric": "auroc"},
+}
+# Where benchmarks/ablation.py finds better than the paper's, it goes into the braces.
+DEFAULTS: dict[str, dict[str, Any]] = {
+    "tracks": PAPER["tracks"] | {},
+    "classification": PAPER["classification"] | {},
     "landscape": {
+        **_GROVER,
         "metric": "pearson",
         "max_jitter": 0,
         "warmup": 0.25,
@@ -27,8 +39,30 @@ TASK_DEFAULTS: dict[str, dict[str, Any]] = {
         "patience": 10,
     },
 }
+TASK_METRICS = {"tracks": ("pearson",), "classification": ("auroc", "auprc"), "landscape": ("pearson",)}
 # Of CLASTER from scratch, as its source's framework has them; 3.3 epochs are its 2,000 steps.
 LANDSCAPE_SCRATCH = {"learning_rate": 1e-4, "epochs": 120, "schedule": "constant", "warmup": 3.3}
+
+
+def _task_and_mode(values: dict[str, Any]) -> tuple[Any, Any]:
+    """Return the task and the mode of a recipe that may say neither."""
+    is_landscape_preset = str(values.get("preset", "")).startswith("claster")
+    task = values.get("task", "landscape" if is_landscape_preset else "tracks")
+    return task, values.get("mode") or ("lora" if values.get("base") else "scratch")
+
+
+def _of_mode(table: dict[str, Any], mode: str) -> dict[str, Any]:
+    """Return the fields of one task's defaults in one mode."""
+    return {key: value.get(mode) if isinstance(value, dict) else value for key, value in table.items()}
+
+
+def _with_defaults(values: dict[str, Any], defaults: dict[str, Any]) -> dict[str, Any]:
+    """Return the fields of a recipe with defaults where it says nothing; that there is no EMA can be said."""
+    return values | {
+        key: default
+        for key, default in defaults.items()
+        if values.get(key) is None and not (key == "ema" and "ema" in values)
+    }
 
 
 class WindowRecipe(BaseModel):
@@ -129,15 +163,21 @@ class Recipe(BaseModel):
         new_head: start the base's head afresh. Needed where the data has another number of tracks.
         windows: `WindowRecipe`.
         max_eval_windows: validate on so many windows, evenly spread; None validates on all.
+        loss: of task tracks, stored in the model: "poisson" (the paper: of log1p signal), "poisson_raw" (of the raw
+            signal) or "profile_count" (shape and total of a window, as ChromBPNet; the weight of the total is a tenth
+            of the training windows' median, or `model.count_weight`). Default: "poisson" from scratch, else the base's.
         max_jitter: training windows move by up to so many bp, anew each epoch; a multiple of the bin size.
             Default: 1024, and 64 for classification, whose labels are those of the centre.
         reverse_complement: show each window reverse-complemented in every second epoch or so, by chance.
+        substitutions: share of a training window's bases that are replaced by another, anew each epoch.
         epochs: at most so many passes over the windows, in mode "two-stage" those of the second stage. Default: 70 from
             scratch (the paper), else 10.
         max_steps: at most so many optimiser steps, whatever `epochs` says.
         batch_size: windows per optimiser step, over all processes and accumulated batches.
         accumulate: split each step's batch in so many parts, to save memory.
         eval_batch_size: windows at a time in validation.
+        optimizer: "adamw", or "muon": Muon on the matrices of hidden layers, AdamW on the rest, at one learning rate.
+            Of modes that train every weight.
         learning_rate: peak. Default: 1e-3 (the paper's), and 1e-4 for mode "full", whose every weight is already good;
             2e-5 for the second stage of "two-stage" (ChromTransfer: 5e-6 in up to 100 epochs).
         head_stage: `HeadStageRecipe`.
@@ -158,7 +198,7 @@ class Recipe(BaseModel):
             "re-estimated" trains as "train" and at the end measures the statistics anew on training windows.
             Default: "frozen" for "lora" and "head", whose trunk stays as it is, else "train".
         ema: decay a step of an average of the weights (EMA), e.g. 0.999, which is evaluated and published in place of
-            the last step's; None has none.
+            the last step's; None has none, and may be said where the default has one.
         seed: of initialisation, dropout, order and augmentation.
         bf16: compute in bfloat16 where it is safe; weights stay float32.
         compile: let torch.compile fuse the model's operations; pays on a GPU after its first minutes.
@@ -184,13 +224,16 @@ class Recipe(BaseModel):
     new_head: bool = False
     windows: WindowRecipe = WindowRecipe()
     max_eval_windows: int | None = Field(default=None, gt=0)
+    loss: Literal["poisson", "poisson_raw", "profile_count"] | None = None
     max_jitter: int = Field(default=1024, ge=0)
     reverse_complement: bool = True
+    substitutions: float | None = Field(default=None, ge=0, lt=1)
     epochs: int | None = Field(default=None, gt=0)
     max_steps: int | None = Field(default=None, gt=0)
     batch_size: int = Field(default=64, gt=0)
     accumulate: int = Field(default=1, gt=0)
     eval_batch_size: int = Field(default=64, gt=0)
+    optimizer: Literal["adamw", "muon"] | None = None
     learning_rate: float | None = Field(default=None, gt=0)
     head_stage: HeadStageRecipe = HeadStageRecipe()
     layer_decay: float = Field(default=1.0, gt=0, le=1)
@@ -214,29 +257,17 @@ class Recipe(BaseModel):
 
     @model_validator(mode="before")
     @classmethod
-    def _fill_by_mode(cls, values: Any) -> Any:
-        """Fill the defaults that depend on the mode, so that a written recipe holds every number."""
+    def _fill(cls, values: Any, info: ValidationInfo) -> Any:
+        """Fill the defaults that depend on task and mode, so that a written recipe holds every number."""
         if not isinstance(values, dict):
             return values
-        values = dict(values)
-        mode = values.get("mode") or ("lora" if values.get("base") else "scratch")
-        values["mode"] = mode
-        if str(values.get("preset", "")).startswith("claster"):
-            values.setdefault("task", "landscape")
-        defaults = {
-            "learning_rate": LEARNING_RATES.get(mode),
-            "epochs": EPOCHS.get(mode),
-            "schedule": "paper" if mode == "scratch" else "cosine",
-            "batch_norm": "frozen" if mode in ("lora", "head") else "train",
-            **TASK_DEFAULTS.get(values.get("task", "tracks"), {}),
-        }
-        if mode == "scratch" and values.get("task") == "landscape":
+        task, mode = _task_and_mode(values)
+        defaults = _of_mode((info.context or {}).get("defaults", DEFAULTS).get(task, {}), mode)
+        if mode == "scratch" and task == "landscape":
             defaults |= LANDSCAPE_SCRATCH
+        values = _with_defaults({**values, "task": task, "mode": mode}, defaults)
         if values.get("task") == "classification" and isinstance(values.get("windows", {}), dict):
             values["windows"] = {"kind": "peaks+background", **values.get("windows", {})}
-        for key, default in defaults.items():
-            if values.get(key) is None:
-                values[key] = default
         return values
 
     @model_validator(mode="after")
@@ -252,6 +283,10 @@ class Recipe(BaseModel):
             raise ValueError("labels and class_weights are for task classification; leave them out, or set the task")
         if self.task != "classification" and self.between_types:
             raise ValueError(f"between_types is for task classification, got {self.between_types}; leave it out")
+        if self.task != "tracks" and self.loss is not None:
+            raise ValueError(f"loss is for task tracks, got {self.loss!r} with task {self.task}; leave it out")
+        if self.task == "landscape" and (self.optimizer == "muon" or self.substitutions):
+            raise ValueError("task landscape has no optimizer muon and no substitutions; leave them out")
         if self.task == "classification" and self.streaming:
             raise ValueError("streaming is for task tracks; a classifier reads a store or an export without it")
         if self.tracks is not None and (not self.tracks or len(set(self.tracks)) < len(self.tracks)):
@@ -280,6 +315,10 @@ class Recipe(BaseModel):
         if self.layer_decay < 1 and self.mode in ("scratch", "head"):
             why = "trains the head alone" if self.mode == "head" else "has no base whose lower layers are to be kept"
             raise ValueError(f"mode {self.mode} {why}, got layer_decay {self.layer_decay}; leave it out")
+        if self.optimizer == "muon" and self.mode in ("lora", "head"):
+            raise ValueError(f"mode {self.mode} trains no matrix of a hidden layer, got optimizer muon; use adamw")
+        if "loss" in self.model:
+            raise ValueError(f"`model.loss` is a field of the recipe itself; say loss: {self.model['loss']}")
         if self.mode == "scratch" and self.batch_norm == "frozen":
             raise ValueError("mode scratch has no statistics to freeze yet, got batch_norm frozen; use train")
         if self.batch_size % self.accumulate:
@@ -292,17 +331,18 @@ class Recipe(BaseModel):
         Path(path).write_text(text, encoding="utf-8")
 
 
-def load_recipe(path: str | Path | None = None, **flags: Any) -> Recipe:
+def load_recipe(path: str | Path | None = None, *, paper: bool = False, **flags: Any) -> Recipe:
     """Read a recipe and lay flags over it.
 
     Args:
         path: YAML file with any subset of the fields; None takes flags alone.
-        **flags: fields that override the file; None means not given. `windows`, `lora`, `labels`, `head_stage` and
-            `model` take dictionaries, which override key by key.
+        paper: take Grover et al.'s settings, `PAPER`, where neither file nor flags say.
+        **flags: fields that override the file; None means not given, but of `ema`. `windows`, `lora`, `labels`,
+            `head_stage` and `model` take dictionaries, which override key by key.
 
     Raises:
         FileNotFoundError: no such file.
-        ValueError: not YAML, an unknown key, a value against its rule.
+        ValueError: not YAML, an unknown key, a value against its rule, or `paper` of a landscape.
     """
     where = "the recipe" if path is None else str(path)
     values: dict[str, Any] = {}
@@ -317,12 +357,14 @@ def load_recipe(path: str | Path | None = None, **flags: Any) -> Recipe:
     for key, value in flags.items():
         if isinstance(value, dict) and isinstance(values.get(key), dict):
             values[key] = {**values[key], **value}
-        elif value is not None:
+        elif value is not None or key == "ema":
             values[key] = value
     if is_landscape(str(values.get("data", ""))):
         values.setdefault("task", "landscape")
+    if paper and _task_and_mode(values)[0] == "landscape":
+        raise ValueError("--paper has the settings of Grover et al., who have no landscapes; leave it out")
     try:
-        return Recipe.model_validate(values)
+        return Recipe.model_validate(values, context={"defaults": PAPER if paper else DEFAULTS})
     except ValidationError as error:
         raise ValueError(_sentence(error, where)) from None
 

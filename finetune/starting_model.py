@@ -2,6 +2,7 @@
 
 from typing import Any
 
+import numpy as np
 import torch
 
 from ..datasets_scripts.shards import Shards
@@ -9,6 +10,8 @@ from ..datasets_scripts.store import GenomeStore
 from ..inference.load import load_model
 from ..modeling import AtacConfig, AtacForTrackPrediction, head_modules
 from .recipe import Recipe
+
+_SAMPLE = 256  # windows whose totals are counted
 
 
 def starting_model(recipe: Recipe, store: GenomeStore | Shards) -> AtacForTrackPrediction:
@@ -42,9 +45,41 @@ def starting_model(recipe: Recipe, store: GenomeStore | Shards) -> AtacForTrackP
             )
     if recipe.new_head:
         model = _with_new_head(model, num_tracks=len(store.track_names))
+    if recipe.loss is not None:
+        model.config.loss = recipe.loss
     model.config.track_names = list(store.track_names)
     model.config.genome = store.genome
     return model
+
+
+def set_count_weight(config: AtacConfig, recipe: Recipe, train_windows: Any) -> None:
+    """Write the weight of the total in loss "profile_count" into a model's configuration.
+
+    A tenth of the median total of a window and track, as ChromBPNet has it (doi 10.1101/2024.12.25.630221), over up to
+    256 training windows, evenly spread; at least .1. A weight in the recipe stays, and a stream, whose windows are not
+    all at hand, needs it there or in the base.
+
+    Args:
+        config: of the model; changed.
+        recipe: the run's.
+        train_windows: the training windows.
+
+    Raises:
+        ValueError: a stream from scratch without `model.count_weight`.
+    """
+    if config.loss != "profile_count" or "count_weight" in recipe.model:
+        return
+    if recipe.streaming:
+        if recipe.mode == "scratch":
+            raise ValueError(
+                "loss profile_count weighs a window's total by the median of the training windows, which a stream does "
+                "not know, got no `model.count_weight`; say it, or train without streaming"
+            )
+        return
+    spread = np.linspace(0, len(train_windows) - 1, min(_SAMPLE, len(train_windows))).round().astype(int)
+    batch = train_windows.__getitems__(spread.tolist())
+    totals = np.nansum(batch["labels"] * batch.get("mask", 1), axis=-1, dtype=np.float64)  # (n, T)
+    config.count_weight = max(1.0, float(np.median(totals))) / 10
 
 
 def _from_preset(recipe: Recipe, store: GenomeStore | Shards) -> AtacForTrackPrediction:
@@ -54,6 +89,7 @@ def _from_preset(recipe: Recipe, store: GenomeStore | Shards) -> AtacForTrackPre
         "num_tracks": len(store.track_names),
         "track_names": list(store.track_names),
         "genome": store.genome,
+        "loss": recipe.loss or "poisson",
     }
     known = set(AtacConfig().to_dict())
     for key, value in recipe.model.items():

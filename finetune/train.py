@@ -39,7 +39,7 @@ from .record import run_provenance, write_provenance
 from .run_folder import CHECKPOINTS, check_run, clear_run, publish_run
 from .starting_classifier import set_label_rule, starting_classifier
 from .starting_landscape import starting_landscape
-from .starting_model import starting_model
+from .starting_model import set_count_weight, starting_model
 from .trainer import ChromTrainer
 from .two_stage import head_steps
 
@@ -155,6 +155,8 @@ def train(
             training_dataset(recipe, store, train_windows, config=config, **ranks),
             window_dataset(recipe, store, valid_windows, config=config, train=False),
         )
+    if recipe.task == "tracks":
+        set_count_weight(config, recipe, datasets[0])
     trainer = (ClassTrainer if is_classifier else LandscapeTrainer if is_landscape else ChromTrainer)(
         model,
         args,
@@ -264,10 +266,11 @@ def main() -> None:
     parser.add_argument("--overwrite", action="store_true")
     parser.add_argument("--allow-leak", action="store_true")
     parser.add_argument("--device")
+    parser.add_argument("--paper", action="store_true", help="Grover et al.'s settings where the recipe says none")
     flags = vars(parser.parse_args())
     prepare_cpu()
     try:
-        train(load_recipe(flags.pop("recipe")), flags.pop("output"), **flags)
+        train(load_recipe(flags.pop("recipe"), paper=flags.pop("paper")), flags.pop("output"), **flags)
     except (ValueError, OSError) as error:
         sys.exit(f"error: {error}")
 

@@ -229,7 +229,7 @@ class ChromTrainer(Trainer):
         return parts, None
 
     def create_optimizer(self, model: nn.Module | None = None) -> torch.optim.Optimizer:
-        """Return AdamW with the paper's parameter groups."""
+        """Return the recipe's optimiser with the paper's parameter groups."""
         if self.optimizer is None:
             self.optimizer = build_optimizer(
                 cast(nn.Module, self.model if model is None else model),
@@ -237,6 +237,7 @@ class ChromTrainer(Trainer):
                 betas=self.recipe.betas,
                 weight_decay=self.recipe.weight_decay,
                 layer_decay=self.recipe.layer_decay,
+                kind=self.recipe.optimizer or "adamw",
             )
         return self.optimizer
 

@@ -8,7 +8,7 @@ filled and checked by the dataclasses below, so that config.json stays plain JSO
 import difflib
 import math
 from dataclasses import asdict, fields
-from typing import Any
+from typing import Any, Literal
 
 from huggingface_hub.dataclasses import strict
 from transformers import PreTrainedConfig
@@ -43,6 +43,10 @@ class AtacConfig(PreTrainedConfig):
         track_names: one name a track.
         target_summary: how the bases of a bin become one value: "max" (Grover et al.), "mean" or "sum".
         target_transform: scale of training and of `predictions`: "log1p" (natural) or "none".
+        loss: what a track model is trained by. "poisson" (Grover et al.): Poisson likelihood in the scale of training;
+            "poisson_raw": of the raw signal, whatever that scale; "profile_count": `losses.profile_count_loss`. What
+            `predictions` mean does not depend on it.
+        count_weight: of the total in loss "profile_count".
         genome: assembly name of the training data, for the record.
         stem: `ConvStemConfig` or `ConvNextStemConfig` as a dictionary with its `type`.
         core: `CnnCoreConfig`, `LstmCoreConfig`, `DilatedCoreConfig`, `TransformerCoreConfig` or `XlstmCoreConfig`,
@@ -68,6 +72,8 @@ class AtacConfig(PreTrainedConfig):
     track_names: list[str] | tuple[str, ...] | None = None
     target_summary: str = "max"
     target_transform: str = "log1p"
+    loss: Literal["poisson", "poisson_raw", "profile_count"] = "poisson"
+    count_weight: float | int = 1.0
     genome: str = ""
     stem: dict[str, Any] | None = None
     core: dict[str, Any] | None = None
@@ -143,6 +149,8 @@ class AtacConfig(PreTrainedConfig):
             raise ValueError(f"`target_summary` must be max, mean or sum, got {self.target_summary!r}")
         if self.target_transform not in ("log1p", "none"):
             raise ValueError(f"`target_transform` must be log1p or none, got {self.target_transform!r}")
+        if self.count_weight < 0:
+            raise ValueError(f"`count_weight` must not be negative, got {self.count_weight}")
         if self.mappability_weight < 0:
             raise ValueError(f"`mappability_weight` must not be negative, got {self.mappability_weight}")
         self._validate_core()

@@ -27,7 +27,7 @@ from .configuration_atac import AtacConfig
 from .convnext_block import GlobalResponseNorm
 from .cores import build_core
 from .fast_evaluation import fast_prediction
-from .losses import poisson_nll
+from .losses import poisson_nll, profile_count_loss
 from .mappability import MappabilityHead, called_bases
 from .mixed_adapters import predict_mixed
 from .one_hot import as_one_hot
@@ -215,7 +215,7 @@ class AtacForTrackPrediction(AtacPreTrainedModel):
         predictions = self.head_activation(self._bins(self.head(features.transpose(1, 2))))
         loss = mappability = None
         if labels is not None:
-            loss = poisson_nll(predictions.float(), self.to_training_scale(labels.float()), mask)
+            loss = self.track_loss(predictions.float(), labels.float(), mask)
         if self.config.mappability_weight:
             mappability = self.mappability_head(stem)
             if loss is not None and mappability_labels is not None:
@@ -250,6 +250,15 @@ class AtacForTrackPrediction(AtacPreTrainedModel):
         predictions = self(inputs).predictions.float()
         crop = self.config.crop_bins if target_only else 0
         return predictions[..., crop : predictions.shape[-1] - crop]
+
+    def track_loss(self, predictions: Tensor, labels: Tensor, mask: Tensor | None = None) -> Tensor:
+        """Return the loss that `config.loss` names: a scalar, of `predictions` and raw `labels` (B, T, N)."""
+        if self.config.loss == "poisson_raw":
+            return poisson_nll(self.to_signal(predictions), labels, mask)
+        if self.config.loss == "profile_count":
+            weight = float(self.config.count_weight)
+            return profile_count_loss(self.to_signal(predictions), labels, mask, count_weight=weight)
+        return poisson_nll(predictions, self.to_training_scale(labels), mask)
 
     def _bins(self, positions: Tensor) -> Tensor:
         """Lay the head's outputs (B, P, T * bins of a position) out as tracks (B, T, N)."""

@@ -143,6 +143,10 @@ def test_train_then_finetune(data, tmp_path):
         (["train", "-o", "r", "--data", "d", "--preset", "dcnn", "--set", "epoch=3"], "did you mean 'epochs'?"),
         (["train", "-o", "r", "--data", "d", "--preset", "dcnn", "--set", "epochs"], "--set takes KEY=VALUE"),
         (["train", "-o", "r", "--data", "d", "--preset", "dcnn", "--device", "abacus"], "--device must be"),
+        (
+            ["train", "-o", "r", "--data", "d", "--preset", "claster-landscape", "--paper"],
+            "--paper has the settings of Grover et al., who have no landscapes; leave it out",
+        ),
         (["train", "-o", "r", "--resume"], "r holds no unfinished run to resume"),
         (["finetune", "-o", "r", "--data", "d"], "needs a base"),
         (

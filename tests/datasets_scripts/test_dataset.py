@@ -40,7 +40,7 @@ def test_a_window_is_the_genome(store, windows) -> None:
 
 
 def test_batches_equal_single_items_at_any_batch_size_and_order(store, windows) -> None:
-    data = dataset(store, windows, max_jitter=64, reverse_complement=True, seed=3)
+    data = dataset(store, windows, max_jitter=64, reverse_complement=True, substitutions=0.1, seed=3)
     data.set_epoch(2)
     order = np.random.default_rng(0).permutation(len(data))
     whole = data.__getitems__(order.tolist())
@@ -48,6 +48,14 @@ def test_batches_equal_single_items_at_any_batch_size_and_order(store, windows) 
     assert_same(whole, {name: np.stack([item[name] for item in singles]) for name in whole})
     parts = [data.__getitems__(order[i : i + 7].tolist()) for i in range(0, len(order), 7)]
     assert_same(whole, {name: np.concatenate([part[name] for part in parts]) for name in whole})
+
+
+def test_substitutions_leave_signal_and_store_alone(store, windows) -> None:
+    plain, noisy = (dataset(store, windows, substitutions=share).__getitems__(range(5)) for share in (0.0, 0.1))
+    assert np.array_equal(plain["labels"], noisy["labels"])
+    # 5 x 512 bases, of which a tenth is replaced: five standard deviations are 76
+    assert abs((plain["inputs"] != noisy["inputs"]).sum() - 256) < 76
+    assert_same(dataset(store, windows).__getitems__(range(5)), plain)
 
 
 @pytest.mark.enable_socket  # torch hands tensors over through a Unix socket

@@ -10,7 +10,10 @@ from torch.utils.data import DataLoader
 from tests.datasets_scripts.exported import AUGMENTED, assert_same, export_toy, same_from_store, which_windows
 
 
-@pytest.mark.parametrize("options", [{}, AUGMENTED, {**AUGMENTED, "mappability": True, "max_jitter": 16}])
+@pytest.mark.parametrize(
+    "options",
+    [{}, AUGMENTED, {**AUGMENTED, "mappability": True, "max_jitter": 16}, {"substitutions": 0.1, "seed": 3}],
+)
 def test_batches_are_those_of_the_store(toy, options) -> None:
     shards = export_toy(toy)
     found, expected = ShardWindows(shards, "train", **options), same_from_store(toy, shards, **options)

@@ -12,7 +12,7 @@ from tests.datasets_scripts.exported import AUGMENTED, assert_same, export_toy, 
 SMALL = {"batch_size": 7, "buffer_size": 14, "num_lanes": 4}
 
 
-@pytest.mark.parametrize("options", [{}, AUGMENTED, {**AUGMENTED, "mappability": True}])
+@pytest.mark.parametrize("options", [{}, {**AUGMENTED, "substitutions": 0.1}, {**AUGMENTED, "mappability": True}])
 def test_every_window_once_with_the_values_of_the_store(toy, options) -> None:
     shards = export_toy(toy)
     reference = same_from_store(toy, shards, **options)

@@ -1,7 +1,7 @@
 """The recipe: one sentence for each fault, and a written recipe that repeats the run."""
 
 import pytest
-from chromhub.finetune.recipe import Recipe, load_recipe
+from chromhub.finetune.recipe import DEFAULTS, Recipe, load_recipe
 
 
 @pytest.fixture
@@ -77,6 +77,29 @@ def test_faults_are_one_sentence(written, text, sentence):
         load_recipe(written(text))
 
 
+def test_the_paper_s_settings_in_place_of_the_defaults(written, monkeypatch):
+    monkeypatch.setitem(
+        DEFAULTS,
+        "tracks",
+        DEFAULTS["tracks"]
+        | {"ema": 0.99, "optimizer": "muon", "loss": {"scratch": "poisson_raw"}, "substitutions": 0.1},
+    )
+    path = written("data: d\npreset: dcnn\nsubstitutions: 0.2\n")
+
+    def settings(**flags):
+        recipe = load_recipe(path, **flags)
+        names = ("optimizer", "loss", "ema", "substitutions", "learning_rate", "schedule", "epochs")
+        return tuple(getattr(recipe, name) for name in names)
+
+    assert settings() == ("muon", "poisson_raw", 0.99, 0.2, 1e-3, "paper", 70)
+    assert settings(paper=True) == ("adamw", "poisson", None, 0.2, 1e-3, "paper", 70)
+    assert settings(paper=True, learning_rate=0.5)[4] == 0.5
+    assert settings(ema=None)[2] is None
+    assert load_recipe(data="d", base="b", mode="full").loss is None  # the base's
+    load_recipe(path, paper=True).write(path)
+    assert load_recipe(path).ema is None
+
+
 def test_a_missing_file(tmp_path):
     with pytest.raises(FileNotFoundError):
         load_recipe(tmp_path / "none.yaml")
@@ -104,6 +127,17 @@ def test_defaults_by_mode(fields, expected):
         ({"preset": "p", "batch_norm": "frozen"}, "mode scratch has no statistics to freeze yet"),
         ({"base": "b", "head_stage": {"epoch": 1}}, "no key 'head_stage.epoch' .*did you mean 'epochs'"),
         ({"base": "b", "ema": 1.0}, "'ema' must be valid, got 1.0"),
+        ({"preset": "p", "optimizer": "sgd"}, "'optimizer' must be valid, got 'sgd': .*'adamw' or 'muon'"),
+        ({"preset": "p", "loss": "mse"}, "'loss' must be valid, got 'mse'"),
+        ({"preset": "p", "substitutions": 1.0}, "'substitutions' must be valid, got 1.0"),
+        ({"base": "b", "optimizer": "muon"}, "mode lora trains no matrix of a hidden layer, got optimizer muon"),
+        (
+            {"preset": "p", "task": "classification", "loss": "poisson"},
+            "loss is for task tracks, got 'poisson' with task classification",
+        ),
+        ({"preset": "claster-landscape", "substitutions": 0.1}, "task landscape has no optimizer muon and no subst"),
+        ({"preset": "p", "model": {"loss": "poisson_raw"}}, "is a field of the recipe itself; say loss: poisson_raw"),
+        ({"preset": "claster-landscape", "paper": True}, "Grover et al., who have no landscapes; leave it out"),
     ],
 )
 def test_modes_and_their_fields_are_checked(fields, sentence):

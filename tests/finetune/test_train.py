@@ -9,6 +9,7 @@ import torch
 from chromhub.finetune.adapters import attach
 from chromhub.finetune.recipe import LoraRecipe, Recipe, load_recipe
 from chromhub.finetune.run_folder import publish_run
+from chromhub.finetune.starting_model import set_count_weight
 from chromhub.finetune.train import train
 from chromhub.finetune.trainer import ChromTrainer
 from chromhub.inference.load import load_model
@@ -236,6 +237,34 @@ def test_fewer_windows_are_a_subset_drawn_by_the_seed(data, tmp_path):
     assert half == sorted(half)
 
 
+def test_the_weight_of_a_total_is_a_tenth_of_the_median(base, data, tmp_path):
+    class Windows(list):
+        def __getitems__(self, indices):
+            return {"labels": np.array([self[i] for i in indices]), "mask": np.ones((len(indices), 1, 2))}
+
+    windows = Windows([[[10.0, 20.0]], [[0.0, 0.0]], [[50.0, np.nan]], [[100.0, 0.0]]])
+    config = AtacConfig(loss="profile_count")
+    set_count_weight(config, scratch(data), windows)
+    assert config.count_weight == 4  # totals 0, 30, 50 and 100: a tenth of the median 40
+    set_count_weight(config, scratch(data, model={"count_weight": 2.0}), windows)
+    assert config.count_weight == 4  # left as the model has it
+    set_count_weight(config, scratch(data), Windows([[[0.0, 0.0]]]))
+    assert config.count_weight == 0.1
+    plain = AtacConfig()
+    set_count_weight(plain, scratch(data), windows)
+    assert plain.count_weight == 1
+    with pytest.raises(ValueError, match=r"a stream does not know, got no `model.count_weight`; say it, or train"):
+        set_count_weight(config, scratch(data, streaming=True), windows)
+    recipe = Recipe(data=str(data), base=str(base), mode="full", **SHORT, max_steps=1, loss="profile_count")
+    run(recipe, tmp_path / "run", allow_leak=True)
+    assert load_model(base).config.loss == "poisson"
+    tuned = load_model(tmp_path / "run").config
+    assert (tuned.loss, tuned.count_weight > 1) == ("profile_count", True)
+    again = Recipe(data=str(data), base=str(tmp_path / "run"), mode="full", **SHORT, max_steps=1)
+    run(again, tmp_path / "again", allow_leak=True)
+    assert load_model(tmp_path / "again").config.loss == "profile_count"  # the base's, where nothing is said
+
+
 class Stop(BaseException):
     """Stands for a kill."""
 
@@ -274,6 +303,7 @@ def keep_checkpoints(monkeypatch):
     [
         ("scratch", {}),
         ("scratch", {"accumulate": 2}),
+        ("scratch", {"optimizer": "muon", "loss": "profile_count", "substitutions": 0.05}),
         ("lora", {"lora": {"r": 2, "dropout": 0.2}, "batch_norm": "train"}),
         # the head until step 8
         (
@@ -315,7 +345,11 @@ def test_a_resumed_run_ends_the_same(base, data, tmp_path, monkeypatch, mode, fi
         averages = [load_file(folder / "average.safetensors") for folder in (ours, theirs)]
         assert all(torch.equal(averages[0][name], averages[1][name]) for name in averages[0])
     moments = [torch.load(folder / "optimizer.pt")["state"] for folder in (ours, theirs)]
-    assert all(torch.equal(moments[0][i]["exp_avg_sq"], moments[1][i]["exp_avg_sq"]) for i in moments[0])
+    assert moments[0].keys() == moments[1].keys()
+    for i, ours in moments[0].items():
+        assert ours.keys() == moments[1][i].keys()
+        assert all(torch.equal(moment, moments[1][i][name]) for name, moment in ours.items())
+    assert any("momentum_buffer" in ours for ours in moments[0].values()) == (recipe.optimizer == "muon")
 
 
 def test_a_run_that_had_ended_is_only_finished(base, data, tmp_path, monkeypatch):

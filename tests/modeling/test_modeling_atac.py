@@ -124,6 +124,34 @@ def test_loss_by_hand():
     assert torch.allclose(model.to_signal(model.to_training_scale(labels)), labels, atol=1e-6)
 
 
+def test_losses_by_name():
+    model = small_model("dcnn-tiny", loss="poisson_raw")
+    predictions = torch.log1p(torch.tensor([[[1.0, 3.0]]]))  # of a raw signal of 1 and 3
+    labels = torch.tensor([[[2.0, 0.0]]])
+    # ((1 - 2 log 1) + (3 - 0 log 3)) / 2
+    assert model.track_loss(predictions, labels).item() == pytest.approx(2)
+    model.config.loss, model.config.count_weight = "profile_count", 3.0
+    # (2 log 4 + 3 (log 3 - log 5)^2) / 2: a share of 1/4, log1p of the totals 2 and 4
+    expected = (2 * np.log(4) + 3 * np.log(3 / 5) ** 2) / 2
+    assert model.track_loss(predictions, labels).item() == pytest.approx(expected)
+    model.config.loss = "poisson"
+    # (log 2 - log 3 log log 2 + log 4) / 2
+    expected = (np.log(2) - np.log(3) * np.log(np.log(2)) + np.log(4)) / 2
+    assert model.track_loss(predictions, labels).item() == pytest.approx(expected)
+
+
+@pytest.mark.parametrize("loss", ["poisson", "poisson_raw", "profile_count"])
+def test_a_checkpoint_says_its_loss_and_an_older_one_is_of_poisson(loss, tmp_path):
+    model = small_model("dcnn-tiny", loss=loss)
+    assert torch.isfinite(model(codes(1, 64), labels=torch.zeros(1, 1, 16)).loss)
+    model.save_pretrained(tmp_path)
+    assert AtacConfig.from_pretrained(tmp_path).loss == loss
+    fields = json.loads((tmp_path / "config.json").read_text())
+    del fields["loss"], fields["count_weight"]
+    (tmp_path / "config.json").write_text(json.dumps(fields))
+    assert AtacConfig.from_pretrained(tmp_path).loss == "poisson"
+
+
 def test_tuple_output():
     model = small_model("dcnn-tiny")
     loss, predictions, hidden = model(codes(), labels=torch.zeros(2, 1, 128), return_dict=False)
