@@ -65,6 +65,14 @@ def test_a_filter_answers_to_its_motif_on_either_strand(motifs):
     assert forward[where] == forward.max()
 
 
+def test_an_unknown_base_scores_as_the_average_base(motifs):
+    stem = stem_of(4)
+    start_from_motifs(stem, motifs)
+    unknown, average = torch.zeros(1, 4, 20), torch.full((1, 4, 20), 0.25)
+    torch.testing.assert_close(stem.conv(unknown)[..., 5:-5], stem.conv(average)[..., 5:-5], atol=1e-6, rtol=0)
+    assert (stem(unknown) == 0).all()  # and passes no filter
+
+
 def test_another_stem_is_refused(motifs):
     stem = build_stem(AtacConfig.from_preset("convnext-dcnn-tiny").stem_config)
     with pytest.raises(ValueError, match="needs a conv stem with unit conv-relu, got ConvNextBlock"):
