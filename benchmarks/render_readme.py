@@ -14,7 +14,12 @@ from pathlib import Path
 
 ROOT = Path(__file__).parent.parent
 RESULTS = ROOT / "benchmarks" / "results"
-DOCUMENTS = (ROOT / "README.md", ROOT / "docs" / "claster.md", ROOT / "docs" / "recipes.md")
+DOCUMENTS = (
+    ROOT / "README.md",
+    ROOT / "docs" / "claster.md",
+    ROOT / "docs" / "recipes.md",
+    ROOT / "docs" / "adaptation.md",
+)
 BIN_SIZES = ("4", "16", "128", "512")
 PEARSONS = ("pearson_log1p", "pearson_of_tissue_difference")
 
@@ -146,27 +151,60 @@ def store_build() -> str:
 
 
 def transfer_blood() -> str:
-    """Each way to learn one blood cell type, by how much of its data was used: the mean over types."""
+    """Each way to learn six blood cell types, by share of the data, beside the floor and the untuned base."""
     result = read("transfer_blood")
+    if not result:
+        return ""
+    groups = (("together", result["together"]), ("alone", result["alone"]["mean_over_types"]))
     rows = [
-        [
-            f"{point['mode']}, {100 * point['fraction']:g} %",
-            f"{point['windows']:,}",
-            f"{point['parameters_trained']:,}",
-            *(
-                f"{values['mean']:.3f} ({values['smallest']:.3f}-{values['largest']:.3f})"
-                for values in point["metrics"].values()
-            ),
-            f"{point['seconds']:.0f} s",
-        ]
-        for point in result.get("mean_over_types", [])
+        transfer_row(kind, point, result["steps"][kind])
+        for kind, points in groups
+        for point in sorted(points, key=lambda point: (point["mode"] != "base", point["mode"] != "floor"))
+        if kind == "together" or point["mode"] not in ("base", "floor")
     ]
-    for mode, longer in result.get("longer", {}).items():
-        values = [f"{value:.3f}" for value in longer["metrics"].values()]
-        rows.append([f"{mode}, 100 %, {longer['steps']} steps, {' and '.join(longer['types'])}", "", "", *values, ""])
-    title = f"{result.get('steps')} steps, {result.get('seeds')} seeds, {len(result.get('types', {}))} types"
     metrics = ["AUROC, other types", "AUPRC, other types", "AUROC, closed", "AUPRC, closed", "peak signal, Pearson"]
-    return table([title, "windows", "parameters trained", *metrics, "time"], rows) if rows else ""
+    return table(["mean of six types", "windows", "parameters trained", *metrics], rows)
+
+
+def transfer_row(kind: str, point: dict, steps: int) -> list[str]:
+    """One mode and fraction: the mean, and in parentheses the worst and the best seed where there are several."""
+    name = {"base": "the untuned base", "floor": "floor: 6-mer ridge"}.get(point["mode"], f"{point['mode']}, {kind}")
+    share = "" if point["mode"] == "base" else f", {100 * point['fraction']:g} %"
+    trained = f"{point['parameters_trained']:,} in {steps} steps" if point["parameters_trained"] else "-"
+    return [f"{name}{share}", f"{point['windows']:,}", trained, *map(over_seeds, point["metrics"].values())]
+
+
+def over_seeds(values: dict | None) -> str:
+    """The mean of a metric, with its spread where seeds differ."""
+    if values is None:
+        return "-"
+    spread = "" if values["smallest"] == values["largest"] else f" ({values['smallest']:.3f}-{values['largest']:.3f})"
+    return f"{values['mean']:.3f}{spread}"
+
+
+def why_tuning_fails() -> str:
+    """What is in the sequence, and what each change of a tuned network brings; validation windows."""
+    result = read("why_tuning_fails")
+    if not result:
+        return ""
+    rows = [
+        [name, "-", "-", f"{row['other_types']:.3f}", f"{row['closed']:.3f}", ""]
+        for name, row in result["untuned"].items()
+    ]
+    for row in result["runs"].values():
+        before = result["runs"].get(row["against"] or "")
+        gain = f"{row['other_types'] - before['other_types']:+.3f}" if before else ""
+        start = f"{before['changed'].split(',')[0]}: " if before else ""
+        cells = [
+            f"{row['parameters']:,}",
+            f"{row['steps']:,}",
+            f"{row['other_types']:.3f}",
+            f"{row['closed']:.3f}",
+            gain,
+        ]
+        rows.append([f"{row['changed']}" + (f" (after {start.rstrip(': ')})" if before else ""), *cells])
+    header = ["validation AUROC, mean of six types", "parameters", "steps", "other types", "closed", "change"]
+    return table(header, rows)
 
 
 def variants() -> str:
@@ -404,6 +442,7 @@ TABLES = {
     "presets": presets,
     "transfer-blood": transfer_blood,
     "transfer-worm": transfer_worm,
+    "why-tuning-fails": why_tuning_fails,
     "ablation": ablation,
     "variants": variants,
     "additivity": additivity,

@@ -130,9 +130,16 @@ def points_of(rows: list[dict]) -> list[dict]:
     ]
 
 
-def spread(values: list[float]) -> dict[str, float]:
-    """Return mean, smallest and largest."""
+def spread(values: list[float | None]) -> dict[str, float] | None:
+    """Return mean, smallest and largest; None where one is not known."""
+    if None in values:
+        return None
     return {"mean": statistics.fmean(values), "smallest": min(values), "largest": max(values)}
+
+
+def mean_of(values: list[float | None]) -> float | None:
+    """Return the mean, None where one is not known."""
+    return None if None in values else statistics.fmean(values)
 
 
 def over_types(rows: dict[str, list[dict]]) -> list[dict]:
@@ -144,7 +151,7 @@ def over_types(rows: dict[str, list[dict]]) -> list[dict]:
     means = [
         {
             **group[0],
-            "metrics": {metric: statistics.fmean(row["metrics"][metric] for row in group) for metric in METRICS},
+            "metrics": {metric: mean_of([row["metrics"][metric] for row in group]) for metric in METRICS},
             "windows": round(statistics.fmean(row["windows"] for row in group)),
             "seconds": statistics.median(row["seconds"] or 0 for row in group),
             "best_step": statistics.median(row["best_step"] or 0 for row in group),

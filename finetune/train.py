@@ -20,7 +20,7 @@ from transformers import set_seed
 
 from ..datasets_scripts.described import Described
 from ..datasets_scripts.landscape import LandscapeData
-from ..inference.cpu import device_name, pick_device, prepare_cpu
+from ..inference.cpu import bf16_warning, device_name, pick_device, prepare_cpu
 from ..inference.figures import training_curve
 from ..inference.provenance import find_provenance, refuse_leak
 from ..modeling import DnaFeatureExtractor
@@ -133,6 +133,8 @@ def train(
     trainable = sum(parameter.numel() for parameter in model.parameters() if parameter.requires_grad)
     if main:
         say(f"training on {device_name(args.device)}" + (", bf16" if recipe.bf16 else ""))
+        if recipe.bf16 and (warning := bf16_warning(args.device)):
+            say(warning)
         say(
             f"{len(train_windows):,} training and {len(valid_windows):,} validation windows, {trainable:,} of "
             f"{sum(parameter.numel() for parameter in model.parameters()):,} parameters train, "

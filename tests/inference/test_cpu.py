@@ -3,7 +3,7 @@ import sys
 
 import pytest
 import torch
-from chromhub.inference.cpu import device_name, pick_device
+from chromhub.inference.cpu import bf16_warning, device_name, pick_device
 
 
 def test_the_cpu_can_be_asked_for():
@@ -21,7 +21,7 @@ def test_a_device_that_is_not_there_is_refused(name):
 def test_prepare_cpu_flushes_denormals_and_says_what_it_did(setting, says):
     # In a process of its own: the settings are the process's.
     code = (
-        "import torch; from chromhub.inference.cpu import prepare_cpu\n"
+        "import torch; from chromhub.inference.cpu import bf16_warning, prepare_cpu\n"
         "print(prepare_cpu(1)); print((torch.tensor([1e-39]) * 1.0).item())"
     )
     result = subprocess.run(
@@ -32,3 +32,11 @@ def test_prepare_cpu_flushes_denormals_and_says_what_it_did(setting, says):
     if sys.platform == "linux":
         assert description == f"1 threads, {says}"
     assert float(product) == 0
+
+
+@pytest.mark.parametrize(
+    ("device", "capability", "slow"), [("cpu", "AVX2", True), ("cpu", "AVX512", False), ("cuda", "AVX2", False)]
+)
+def test_bfloat16_without_instructions_for_it_is_said_to_be_slow(device, capability, slow):
+    warning = bf16_warning(torch.device(device), capability)
+    assert (warning is not None and "slower than float32" in warning) == slow
