@@ -6,10 +6,13 @@ from typing import Any
 import pandas as pd
 from huggingface_hub import EvalResult
 
-from ..inference.evaluate import POOLED, flatten_metrics
-from ..inference.evaluate_classes import MEAN, TASK, flatten_class_metrics
+from ..inference.beside import MODEL
+from ..inference.class_measures import MEAN, SETS
+from ..inference.evaluate import flatten_metrics
+from ..inference.evaluate_classes import TASK, flatten_class_metrics
 from ..inference.evaluate_landscape import TASK as LANDSCAPE
 from ..inference.evaluate_landscape import flatten_landscape_metrics
+from ..inference.track_states import POOLED
 
 HEADER = ["track", "windows", "chromosomes", "bin", "Pearson, log1p", "Pearson, raw", "MSE, log1p", "bins compared"]
 CLASS_HEADER = ["track", "against", "windows", "of them open", "AUROC", "AUPRC"]

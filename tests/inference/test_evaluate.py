@@ -6,11 +6,12 @@ import pytest
 import torch
 from chromhub.datasets_scripts.dataset import WindowDataset, evaluation_windows
 from chromhub.datasets_scripts.folds import Split
-from chromhub.inference.evaluate import check_fit, evaluate, flatten_metrics, predicted_and_true, rebin
+from chromhub.inference.evaluate import check_fit, evaluate, flatten_metrics, predicted_and_true
 from chromhub.inference.joint_levels import levels
 from chromhub.inference.peak_calls import CallRule, PeakCaller, agreement
 from chromhub.inference.peak_shape import cosine_similarity
 from chromhub.inference.ranking import spearman
+from chromhub.inference.track_states import rebin
 from chromhub.modeling import AtacConfig, AtacForTrackPrediction
 
 from .toy_genome import SPLIT, toy_store
