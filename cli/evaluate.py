@@ -36,12 +36,12 @@ def evaluate(
         float | None,
         typer.Option(help="Least signal of a called peak.  [default: what a fiftieth of the true bins exceed]"),
     ] = None,
-    floor: Annotated[
-        bool, typer.Option("--floor/--no-floor", help="A ridge regression on 6-mers, beside the model.")
-    ] = True,
-    base: Annotated[
-        bool, typer.Option("--base/--no-base", help="The model it was fine-tuned from, where it lies here.")
-    ] = True,
+    no_floor: Annotated[
+        bool, typer.Option("--no-floor", help="Leave out the ridge regression on 6-mers beside the model.")
+    ] = False,
+    no_base: Annotated[
+        bool, typer.Option("--no-base", help="Leave out the model it was fine-tuned from, which stands beside it.")
+    ] = False,
     reads: Annotated[
         list[str] | None,
         typer.Option(help="TRACK=FILE of a track's reads: how well their halves agree, the ceiling; repeatable."),
@@ -103,7 +103,7 @@ def evaluate(
             batch_size=batch_size,
             average_rc=reverse_complement,
             negative_ratio=negative_ratio,
-            beside_of=_beside_of(run, floor=floor, base=base, reads=reads or (), tn5_shift=tn5_shift),
+            beside_of=_beside_of(run, floor=not no_floor, base=not no_base, reads=reads or (), tn5_shift=tn5_shift),
             **({} if peak_cutoff is None else {"peak_cutoff": peak_cutoff}),
             progress=on_progress,
         )

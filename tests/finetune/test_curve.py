@@ -57,7 +57,7 @@ def test_a_stopped_curve_goes_on_and_ends_in_a_table(base, data, tmp_path) -> No
     assert before.items() <= after.items()
     assert len(after) == 4
     assert json.loads((tmp_path / "c" / "summary.json").read_text()) == summary
-    assert summary["metric"] == "pearson_128bp"
+    assert summary["metric"] == "pearson_512bp"
     table = pd.read_csv(tmp_path / "c" / "curve.tsv", sep="\t")
     assert table[["mode", "fraction", "windows", "steps"]].values.tolist() == [
         ["scratch", 0.1, 6, 3],
