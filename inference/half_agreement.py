@@ -23,6 +23,8 @@ from ..datasets_scripts.track_kinds import READ_KINDS
 from .metrics import PearsonState
 from .track_states import rebin
 
+_STREAM = 0x68616C66  # of random numbers: reads that were simulated by the same seed are not cut along its draws
+
 
 @dataclass(frozen=True)
 class HalfSpool(ReadSpool):
@@ -43,7 +45,7 @@ class HalfSpool(ReadSpool):
         ends = super().ends(chrom, cell_type)
         if self.collapse:
             ends = np.unique(ends, axis=0)
-        rng = np.random.default_rng([self.seed, list(self.numbers).index(chrom)])
+        rng = np.random.default_rng([_STREAM, self.seed, list(self.numbers).index(chrom)])
         return ends[rng.integers(0, 2, len(ends)) == self.half]
 
 
