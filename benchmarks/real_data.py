@@ -6,23 +6,26 @@ Steps whose result lies in the work folder are not done again; a training run th
 Two numbers frame the model's test Pearson (log1p of the signal summed in bins), both made here on the same test
 intervals as the model's:
 
-* floor: ridge regression on the 6-mer counts of 512-bp tiles, both strands pooled, standardised, penalty 1 a feature;
-  beside it the floor that came with the data (its README), made with other choices.
+* floor: ridge regression on log1p of the 6-mer counts of 512-bp tiles, both strands pooled, its penalty chosen on the
+  validation tiles; beside it the floor that came with the data (its README), made with other choices.
 * ceiling: the agreement of disjoint random halves of the fragments; what two experiments of half the depth share.
 """
 
 import argparse
-import gzip
 import json
 import subprocess
 import sys
-import tempfile
 from pathlib import Path
 
 import numpy as np
 import yaml
-from chromhub.datasets_scripts.fragments import count_insertions
 from chromhub.datasets_scripts.store import GenomeStore
+from chromhub.datasets_scripts.store_inputs import TrackSource
+from chromhub.datasets_scripts.windows import tile_intervals
+from chromhub.inference.floor import TILE, FloorWindows, fit_track_floor, predict_tiles
+from chromhub.inference.half_agreement import half_agreement
+from chromhub.inference.metrics import PearsonState
+from chromhub.modeling import AtacConfig
 
 RESULTS = Path(__file__).parent / "results"
 RECIPES = Path(__file__).parent.parent / "recipes"
@@ -125,80 +128,29 @@ def evaluate_run(work: Path, name: str, store: str) -> dict:
     return json.loads((folder / "metrics.json").read_text())
 
 
-def pearson(first: np.ndarray, second: np.ndarray) -> float:
-    """Pearson correlation."""
-    return float(np.corrcoef(first, second)[0, 1])
+def ridge_floor(store: GenomeStore) -> float:
+    """Return the test Pearson of a 6-mer ridge on 512-bp tiles of the store's first track."""
+    config = AtacConfig(
+        input_length=TILE, target_length=TILE, bin_size=store.bin_size, target_summary=store.summary
+    )  # of tiles without context
+    tiles = {
+        part: tile_intervals(
+            store.split.intervals(part, store.chrom_sizes), length=TILE, stride=TILE, align=store.bin_size
+        )
+        for part in ("train", "valid", "test")
+    }
+    ridge, _ = fit_track_floor(store, FloorWindows(tiles["train"], tiles["valid"], "the training part"), config)
+    state = PearsonState()
+    for _, predicted, true in predict_tiles(ridge, store, tiles["test"], config):
+        state.update(*(np.log1p(side[:, 0]) for side in (predicted, true)))
+    return state.compute()
 
 
-def kmer_counts(codes: np.ndarray, *, tile: int, k: int = 6) -> np.ndarray:
-    """Count k-mers in tiles, a k-mer and its reverse complement as one.
-
-    Args:
-        codes: (L,) base codes.
-        tile: bp a tile; the rest of L is left out.
-        k: bases.
-
-    Returns:
-        (L // tile, 2080) float32 for k = 6. k-mers with an N, or across two tiles, are not counted.
-    """
-    windows = codes[: len(codes) // tile * tile].reshape(-1, tile).astype(np.int64)
-    known = np.ones((len(windows), tile - k + 1), bool)
-    index = np.zeros_like(known, dtype=np.int64)
-    for i in range(k):
-        column = windows[:, i : i + tile - k + 1]
-        known &= column < 4
-        index = index * 4 + np.minimum(column, 3)
-    every = np.arange(4**k)
-    complement = sum((3 - (every >> (2 * i)) % 4) << (2 * (k - 1 - i)) for i in range(k))
-    _, canonical = np.unique(np.minimum(every, complement), return_inverse=True)
-    width = int(canonical.max()) + 1
-    rows = np.repeat(np.arange(len(windows)), known.sum(1))
-    flat = rows * width + canonical[index[known]]
-    return np.bincount(flat, minlength=len(windows) * width).reshape(-1, width).astype(np.float32)
-
-
-def ridge_floor(store: GenomeStore, *, tile: int = 512) -> float:
-    """Return the test Pearson of a 6-mer ridge on tiles of the store's first track."""
-
-    def tiles(part: str):
-        for chrom, start, end in store.split.intervals(part, store.chrom_sizes).itertuples(index=False):
-            counts = kmer_counts(store.codes(chrom)[start:end], tile=tile)
-            bins = store.signal(chrom)[start // store.bin_size : end // store.bin_size]
-            per_tile = tile // store.bin_size
-            yield counts, np.log1p(bins[: len(counts) * per_tile].reshape(-1, per_tile).sum(1))
-
-    moments, total, count = None, 0.0, 0
-    for counts, target in tiles("train"):  # one pass: the moments of [features, target]
-        rows = np.column_stack([counts, target]).astype(np.float64)
-        moments = rows.T @ rows if moments is None else moments + rows.T @ rows
-        total, count = total + rows.sum(0), count + len(rows)
-    mean = total / count
-    covariance = moments / count - np.outer(mean, mean)
-    scale = np.sqrt(np.maximum(np.diag(covariance)[:-1], 1e-12))
-    gram = covariance[:-1, :-1] / np.outer(scale, scale) + np.eye(len(scale)) / count
-    weights = np.linalg.solve(gram, covariance[:-1, -1] / scale) / scale
-    predicted, true = zip(*((counts @ weights, target) for counts, target in tiles("test")), strict=True)
-    return pearson(np.concatenate(predicted), np.concatenate(true))
-
-
-def half_agreement(fragments: Path, store: GenomeStore, shift: tuple[int, int], *, seed: int = 0) -> dict[str, float]:
+def ceiling(fragments: Path, store: GenomeStore, shift: tuple[int, int]) -> dict[str, float]:
     """Return the log1p Pearson of two random halves of the fragments on the test intervals, a bin size."""
-    rng = np.random.default_rng(seed)
-    with tempfile.TemporaryDirectory() as folder:
-        halves = [Path(folder) / f"half{i}.bed" for i in (0, 1)]
-        with gzip.open(fragments, "rt") as lines, halves[0].open("w") as first, halves[1].open("w") as second:
-            for line in lines:
-                (first if rng.random() < 0.5 else second).write(line)
-        counts = [dict(count_insertions(half, store.chrom_sizes, tn5_shift=shift)[0]) for half in halves]
-    agreement = {}
-    for size in BIN_SIZES:
-        binned = [[], []]
-        for chrom, start, end in store.split.intervals("test", store.chrom_sizes).itertuples(index=False):
-            for half in (0, 1):
-                values = counts[half][chrom][start : start + (end - start) // size * size]
-                binned[half].append(np.log1p(values.reshape(-1, size).sum(1)))
-        agreement[str(size)] = pearson(np.concatenate(binned[0]), np.concatenate(binned[1]))
-    return agreement
+    reads = TrackSource.parse(str(fragments), reads=True, tn5_shift=shift)
+    found = half_agreement(reads, store, store.split.intervals("test", store.chrom_sizes), BIN_SIZES)
+    return {size: numbers["pearson"] for size, numbers in found.items()}
 
 
 def main() -> None:
@@ -221,7 +173,7 @@ def main() -> None:
         frames[name] = {
             "floor_512bp_6mer_ridge": ridge_floor(store),
             "floor_stated": job["floor_stated"][name],
-            "ceiling_half_agreement": half_agreement(arguments.data / fragments, store, shift),
+            "ceiling_half_agreement": ceiling(arguments.data / fragments, store, shift),
         }
     results = {
         name: {

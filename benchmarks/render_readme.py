@@ -153,7 +153,7 @@ def store_build() -> str:
 def transfer_blood() -> str:
     """Each way to learn six blood cell types, by share of the data, beside the floor and the untuned base."""
     result = read("transfer_blood")
-    if not result:
+    if "together" not in result:
         return ""
     groups = (("together", result["together"]), ("alone", result["alone"]["mean_over_types"]))
     rows = [

@@ -33,6 +33,10 @@ def curve(
     recipe: RecipeFile = None,
     settings: Settings = None,
     bf16: Bf16 = False,
+    no_floor: Annotated[
+        bool, typer.Option("--no-floor", help="Leave out the ridge regression on 6-mers of the same windows.")
+    ] = False,
+    no_base: Annotated[bool, typer.Option("--no-base", help="Leave out the base as it is, untuned.")] = False,
     keep_models: Annotated[bool, typer.Option("--keep-models", help="Keep every trained model.")] = False,
     device: Device = None,
     threads: Threads = None,
@@ -69,6 +73,8 @@ def curve(
             part=cast(Part, part),
             metric=metric,
             keep_models=keep_models,
+            floor=not no_floor,
+            untuned=not no_base,
             overwrite=overwrite,
             device=device,
             progress=on_progress,
@@ -89,8 +95,11 @@ def curve(
             f"{point['mean']:.4f}" if known else "-",
             f"{point['smallest']:.4f} - {point['largest']:.4f}" if known else "-",
             f"{point['seconds']:.0f}",
-            f"{point['peak_memory_gb']:.1f}",
-            f"{point['parameters_trained']:,}",
+            *(
+                ("-", "-")
+                if point["peak_memory_gb"] is None
+                else (f"{point['peak_memory_gb']:.1f}", f"{point['parameters_trained']:,}")
+            ),
         )
     out.print(table)
     say(f"wrote {output}")

@@ -212,8 +212,8 @@ def score_truth(store: "GenomeStore", truth: "GenomeStore", *, length: int) -> d
 
     from ..datasets_scripts.dataset import WindowDataset, evaluation_windows
     from ..inference.evaluate import SETS as KINDS
-    from ..inference.evaluate import rebin
     from ..inference.metrics import PearsonState
+    from ..inference.track_states import rebin
 
     scores: dict[str, dict[str, float | None]] = {}
     for name in SETS:

@@ -1,7 +1,8 @@
 """`chromhub evaluate`: how well a run predicts data that it has not seen."""
 
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated, Any, cast
+from typing import TYPE_CHECKING, Annotated, Any, cast
 
 import typer
 from rich.box import SIMPLE_HEAD
@@ -10,6 +11,11 @@ from rich.table import Table
 
 from ..datasets_scripts.folds import PARTS, Part
 from .console import command, out, print_json, progress, say
+from .data import _parse_shift
+from .data_inputs import track_sources
+
+if TYPE_CHECKING:
+    from ..inference.evaluation_folder import BesideOf
 
 
 @command()
@@ -30,6 +36,19 @@ def evaluate(
         float | None,
         typer.Option(help="Least signal of a called peak.  [default: what a fiftieth of the true bins exceed]"),
     ] = None,
+    no_floor: Annotated[
+        bool, typer.Option("--no-floor", help="Leave out the ridge regression on 6-mers beside the model.")
+    ] = False,
+    no_base: Annotated[
+        bool, typer.Option("--no-base", help="Leave out the model it was fine-tuned from, which stands beside it.")
+    ] = False,
+    reads: Annotated[
+        list[str] | None,
+        typer.Option(help="TRACK=FILE of a track's reads: how well their halves agree, the ceiling; repeatable."),
+    ] = None,
+    tn5_shift: Annotated[
+        str, typer.Option(help="Of --reads whose track was made of something else: 0,0 (shifted), 4,-4 or 4,-5.")
+    ] = "0,0",
     batch_size: Annotated[int, typer.Option(help="Windows predicted at once.", min=1)] = 64,
     one_strand: Annotated[
         bool,
@@ -59,6 +78,10 @@ def evaluate(
     )  # here, so that --help need not load torch
     from ..inference.evaluation_folder import default_output, evaluate_run
 
+    if reads and is_landscape(data):
+        raise ValueError(
+            "--reads is for track models, whose signal is counted from them: leave it out of a landscape's"
+        )
     if part not in PARTS:
         raise ValueError(f"--part must be one of {', '.join(PARTS)}, got {part!r}")
     prepare_cpu(threads)
@@ -85,6 +108,7 @@ def evaluate(
             batch_size=batch_size,
             average_rc=not one_strand,
             negative_ratio=negative_ratio,
+            beside_of=_beside_of(run, floor=not no_floor, base=not no_base, reads=reads or (), tn5_shift=tn5_shift),
             **({} if peak_cutoff is None else {"peak_cutoff": peak_cutoff}),
             progress=on_progress,
         )
@@ -107,17 +131,7 @@ def evaluate(
         print_landscape(metrics)
         say(f"wrote {folder}")
         return
-    headings = ("track", "windows", "bp", "bins", "Pearson\nlog1p", "Pearson\nraw", "Spearman", "MSE\nlog1p")
-    table = Table(*headings, box=SIMPLE_HEAD)
-    table.title = f"{part} part of {escape(metrics['data']['name'])}, all chromosomes pooled"
-    for track, sets in metrics["results"].items():
-        for name, result in sets.items():
-            for size, scales in result["pooled"].items():
-                log1p, raw = scales["log1p"], scales["raw"]
-                numbers = (log1p["pearson"], raw["pearson"], log1p["spearman"], log1p["mse"])
-                cells = ("-" if number is None else f"{number:.4f}" for number in numbers)
-                table.add_row(escape(track), name, size, f"{log1p['n']:,}", *cells)
-    out.print(table)
+    _print_tracks(metrics)
     for track, calls in metrics["peak_calls"].items():
         found, cosine = calls["pooled"], metrics["shape"].get(track, {}).get("pooled", {}).get("cosine")
         f1 = "-" if found["f1"] is None else f"{found['f1']:.3f}"
@@ -127,6 +141,20 @@ def evaluate(
             + ("" if cosine is None else f"; cosine of peaks {cosine:.3f}")
         )
     say(f"wrote {folder}")
+
+
+def _beside_of(run: str, *, floor: bool, base: bool, reads: Sequence[str], tn5_shift: str) -> "BesideOf":
+    """Return what says what to measure beside the model."""
+    from ..finetune.floor_windows import floor_windows
+    from ..hub_models.base_at_hand import base_at_hand
+    from ..inference.beside import Beside
+
+    given = track_sources((), reads, tn5_shift=_parse_shift(tn5_shift))
+    return lambda model, store: Beside(
+        floor_windows(run, model, store) if floor else "left out (--no-floor)",
+        base_at_hand(run) if base else "left out (--no-base)",
+        given,
+    )
 
 
 def print_landscape(metrics: dict[str, Any]) -> None:
@@ -145,13 +173,76 @@ def print_landscape(metrics: dict[str, Any]) -> None:
     out.print(table)
 
 
-def _print_classes(metrics: dict[str, Any]) -> None:
-    """Print a classifier's numbers."""
-    table = Table("track", "against", "windows", "of them open", "AUROC", "AUPRC", box=SIMPLE_HEAD)
-    table.title = f"{metrics['part']} part of {escape(metrics['data']['name'])}"
-    for track, sets in (*metrics["results"].items(), ("mean", metrics["mean"])):
+def _print_tracks(metrics: dict[str, Any]) -> None:
+    """Print a track model's numbers, and below each row those of what was measured beside it."""
+    from ..inference.beside import BESIDE, measured
+
+    headings = ("track", "windows", "bp", "by", "Pearson\nlog1p", "Pearson\nraw", "Spearman", "MSE\nlog1p")
+    table = Table(*headings, box=SIMPLE_HEAD)
+    table.title = f"{metrics['part']} part of {escape(metrics['data']['name'])}, all chromosomes pooled"
+    sides = dict(measured(metrics))
+    for track, sets in metrics["results"].items():
         for name, result in sets.items():
-            counts = [f"{result[key]:,}" if key in result else "" for key in ("n", "positives")]
-            cells = ("-" if result[key] is None else f"{result[key]:.4f}" for key in ("auroc", "auprc"))
-            table.add_row(escape(track), name, *counts, *cells)
+            for size in result["pooled"]:
+                for by in ("model", *BESIDE):
+                    of_track = sides.get(by, {}).get("results", {}).get(track, {})
+                    scales = of_track.get(name, {}).get("pooled", {}).get(size)
+                    if scales is None:
+                        continue
+                    log1p, raw = scales["log1p"], scales.get("raw", {})
+                    numbers = (log1p["pearson"], raw.get("pearson"), log1p.get("spearman"), log1p["mse"])
+                    table.add_row(escape(track), name, size, by, *map(_shown, numbers))
     out.print(table)
+    for size in metrics.get("differences", {}):
+        found = {by: side.get("differences", {}).get(size) for by, side in sides.items()}
+        _say_means(f"differences between tracks in {size} bp, Pearson log1p", found)
+    _say_missing(metrics)
+
+
+def _print_classes(metrics: dict[str, Any]) -> None:
+    """Print a classifier's numbers beside those of its base and its floor."""
+    from ..inference.beside import measured
+
+    sides = dict(measured(metrics))
+    order = [by for by in ("floor", "base", "model") if by in sides]
+    columns = [f"AUROC\n{by}" for by in order] if len(order) > 1 else ["AUROC"]
+    table = Table("track", "against", "windows", "open", *columns, "AUPRC", box=SIMPLE_HEAD)
+    table.title = f"{metrics['part']} part of {escape(metrics['data']['name'])}"
+    for track in (*metrics["results"], "mean"):
+        rows = {by: {**side["results"], "mean": side["mean"]}[track] for by, side in sides.items()}
+        for name, result in rows["model"].items():
+            counts = [f"{result[key]:,}" if key in result else "" for key in ("n", "positives")]
+            numbers = [*(rows[by][name]["auroc"] for by in order), result["auprc"]]
+            table.add_row(escape(track), name, *counts, *map(_shown, numbers))
+    out.print(table)
+    if "differences" in metrics:
+        found = {by: side.get("differences") for by, side in sides.items()}
+        _say_means("differences between types, Pearson of logits with peak signal", found)
+    if "base" in sides:
+        gain = sides["base"]["gain"]["mean"]
+        say(f"gain: AUROC of the model's less the base's logit against other types' peaks {_shown(gain)} (0.5 is none)")
+    _say_missing(metrics)
+
+
+def _say_means(what: str, found: dict[str, dict[str, Any] | None]) -> None:
+    """Say the mean over tracks of what was measured, of each that has one."""
+    words = (f"{by} {_shown(side['mean'])}" for by, side in found.items() if side)
+    say(f"{what}: {', '.join(words)}")
+
+
+def _say_missing(metrics: dict[str, Any]) -> None:
+    """Say what does not stand beside the model though it was asked for, and what the floor was fitted on."""
+    floor, base = metrics.get("floor", {}), metrics.get("base", {})
+    if floor.get("results"):
+        of = "tiles" if "tile" in floor else "windows"
+        say(
+            f"floor: 6-mer ridge, {floor['training_windows']:,} training {of} of {floor['windows']}, "
+            f"{floor['seconds']:.0f} s"
+        )
+    for name, side in (("floor", floor), ("base", base)):
+        if side.get("why") and not side["why"].startswith("left out"):
+            say(f"no {name}: {side['why']}")
+
+
+def _shown(number: float | None) -> str:
+    return "-" if number is None else f"{number:.4f}"

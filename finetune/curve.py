@@ -5,6 +5,9 @@ optimiser steps (of mode "two-stage" at most half of them for the head alone) an
 so a line of the figure differs from another in its mode alone. Smaller shares are subsets of larger ones of the same
 seed. Test data are read once a cell, at the end; a cell keeps its best number on validation windows too, `valid`,
 which is what a choice may be made by.
+
+Beside the modes stand "floor", a ridge regression on 6-mers fitted on the very windows that a share and seed gave, and
+"base", the base as it is, whose share of the data is 0.
 """
 
 import json
@@ -20,9 +23,13 @@ from typing import Any
 from ..datasets_scripts.atomic import finished_file, partial_of, resumable_folder
 from ..datasets_scripts.folds import Part
 from ..datasets_scripts.store import GenomeStore
-from ..inference.evaluation_folder import evaluate_run
+from ..inference.beside import Beside
+from ..inference.evaluation_folder import BesideOf, evaluate_run
+from ..inference.load import load_sequence_model, looks_like_path
 from ..inference.provenance import FILE_NAME, find_provenance
-from .curve_table import curve_figure, curve_frame, curve_summary, headline_metrics
+from ..inference.untuned_base import UntunedBase
+from .curve_table import BASE, FLOOR, curve_figure, curve_frame, curve_summary, headline_metrics
+from .floor_windows import recipe_windows
 from .recipe import Recipe, load_recipe
 from .run_folder import CHECKPOINTS, is_finished_run
 from .train import train
@@ -66,6 +73,8 @@ def run_curve(
     part: Part = "test",
     metric: str | None = None,
     keep_models: bool = False,
+    floor: bool = True,
+    untuned: bool = True,
     overwrite: bool = False,
     device: str | None = None,
     progress: Callable[[int, int, str], None] | None = None,
@@ -90,6 +99,8 @@ def run_curve(
         part: of the data, where the metric is measured.
         metric: name of a metric; None takes the first that `headline_metrics` finds.
         keep_models: keep every trained model.
+        floor: measure a ridge regression on 6-mers for each fraction and seed.
+        untuned: measure the base as it is.
         overwrite: replace an existing curve.
         device: as for `train`.
         progress: told cells done, cells in all, and the one that runs next.
@@ -114,6 +125,7 @@ def run_curve(
         "base": str(base),
         "data": store.fingerprint,
         "part": part,
+        "beside": [floor, untuned],
         "recipes": {cell.name: made.model_dump(mode="json") for cell, made in recipes.items()},
     }
     rows_of = partial_of(output) / "rows"
@@ -123,10 +135,13 @@ def run_curve(
             if progress:
                 progress(done, len(cells), cell.name)
             if not (folder / "rows" / f"{cell.name}.json").is_file():
-                _run_cell(cell, recipes[cell], store, folder, part=part, keep=keep_models, device=device)
+                wanted = _missing_beside(cell, modes, folder, base=base, floor=floor, untuned=untuned)
+                options = {"part": part, "keep": keep_models, "device": device}
+                _run_cell(cell, recipes[cell], store, folder, **wanted, **options)
         if progress:
             progress(len(cells), len(cells), "")
-        rows = [json.loads((folder / "rows" / f"{cell.name}.json").read_text()) for cell in cells]
+        files = [f"{cell.name}.json" for cell in [*cells, *_beside_cells(cells, floor=floor, untuned=untuned)]]
+        rows = [json.loads(path.read_text()) for file in files if (path := folder / "rows" / file).is_file()]
         summary = {
             "base": str(base),
             "data": store.path.resolve().name,
@@ -203,10 +218,52 @@ def _check_same(folder: Path, asked: dict[str, Any]) -> None:
     file.write_text(json.dumps(asked))
 
 
+def _beside_cells(cells: Sequence[Cell], *, floor: bool, untuned: bool) -> list[Cell]:
+    """Return the cells that stand beside the modes: a floor for each fraction and seed, and the base."""
+    floors = list(dict.fromkeys(Cell(FLOOR, cell.fraction, cell.seed) for cell in cells)) if floor else []
+    return [*floors, *([Cell(BASE, 0.0, 0)] if untuned else [])]
+
+
+def _missing_beside(
+    cell: Cell, modes: Sequence[str], folder: Path, *, base: str, floor: bool, untuned: bool
+) -> dict[str, Any]:
+    """Say what to measure in a cell's evaluation: its share's floor and the base, where they are not done yet."""
+    first = cell.mode == modes[0]
+    done = [
+        (folder / "rows" / f"{each.name}.json").is_file() for each in _beside_cells([cell], floor=True, untuned=True)
+    ]
+    return {"floor": floor and first and not done[0], "base": base if untuned and first and not done[1] else None}
+
+
+def _beside_of(recipe: Recipe, base: str | None, *, floor: bool) -> BesideOf | None:
+    """Return what says what to measure beside a cell's model."""
+    if base is None and not floor:
+        return None
+
+    def beside(model: Any, store: GenomeStore) -> Beside:
+        windows = recipe_windows(recipe, model, store) if floor else "measured in another cell"
+        if base is None:
+            return Beside(windows, "measured in another cell")
+        return Beside(
+            windows, UntunedBase(Path(base).name if looks_like_path(base) else base, load_sequence_model(base))
+        )
+
+    return beside
+
+
 def _run_cell(
-    cell: Cell, recipe: Recipe, store: GenomeStore, folder: Path, *, part: Part, keep: bool, device: str | None
+    cell: Cell,
+    recipe: Recipe,
+    store: GenomeStore,
+    folder: Path,
+    *,
+    part: Part,
+    keep: bool,
+    device: str | None,
+    floor: bool = False,
+    base: str | None = None,
 ) -> None:
-    """Train and evaluate a cell, and write its row."""
+    """Train and evaluate a cell, and write its row, and those of what was measured beside it."""
     run = folder / "models" / cell.name
     _forget_peak_memory()
     started = time.monotonic()
@@ -216,7 +273,15 @@ def _run_cell(
     else:  # stopped between training and evaluation
         trained = json.loads((run / FILE_NAME).read_text())["training"]
     seconds, memory = time.monotonic() - started, _peak_memory()
-    metrics = evaluate_run(run, store, part=part, overwrite=True, device=device, batch_size=recipe.eval_batch_size)
+    metrics = evaluate_run(
+        run,
+        store,
+        part=part,
+        overwrite=True,
+        device=device,
+        batch_size=recipe.eval_batch_size,
+        beside_of=_beside_of(recipe, base, floor=floor),
+    )
     row = {
         **asdict(cell),
         "windows": trained["windows"]["train"],
@@ -229,10 +294,37 @@ def _run_cell(
         "valid": trained[f"eval_{recipe.metric}"],
         "metrics": headline_metrics(metrics),
     }
+    if floor and metrics["floor"].get("results"):
+        told = metrics["floor"]
+        cost = {"windows": row["windows"], "seconds": told["seconds"]}
+        _write_row(folder, Cell(FLOOR, cell.fraction, cell.seed), metrics, told, **cost)
+    if base is not None and metrics["base"].get("results"):
+        _write_row(folder, Cell(BASE, 0.0, 0), metrics, metrics["base"], windows=0, seconds=0.0)
     with finished_file(folder / "rows" / f"{cell.name}.json", overwrite=True) as partial:
         partial.write_text(json.dumps(row, indent=1, allow_nan=False) + "\n")
     if not keep:
         shutil.rmtree(run)
+
+
+def _write_row(
+    folder: Path, cell: Cell, metrics: dict[str, Any], found: dict[str, Any], *, windows: int, seconds: float
+) -> None:
+    """Write the row of what was measured beside a cell; a metric that it lacks is None."""
+    measured = headline_metrics({"task": metrics.get("task"), **found})
+    row = {
+        **asdict(cell),
+        "windows": windows,
+        "steps": 0,
+        "best_step": 0,
+        "seconds": seconds,
+        "parameters_trained": 0,
+        "peak_memory_gb": None,
+        "device": "",
+        "valid": None,
+        "metrics": {name: measured.get(name) for name in headline_metrics(metrics)},
+    }
+    with finished_file(folder / "rows" / f"{cell.name}.json", overwrite=True) as partial:
+        partial.write_text(json.dumps(row, indent=1, allow_nan=False) + "\n")
 
 
 def _forget_peak_memory() -> None:

@@ -18,7 +18,10 @@ _LOOKS = {
     "full": ("#0072B2", "^"),
     "lora": ("#D55E00", "D"),
     "two-stage": ("#009E73", "v"),
+    "floor": ("#888888", "x"),
+    "base": ("#888888", ""),
 }
+FLOOR, BASE = "floor", "base"  # beside the modes
 _DPI = 150
 
 
@@ -62,7 +65,8 @@ def curve_summary(rows: Sequence[dict[str, Any]], *, metric: str | None = None) 
     Returns:
         `metric`, its `metrics` to choose from, and `points`: for each mode and fraction the number of `windows`,
         `seeds`, `mean`, `smallest` and `largest` of the metric (None where a seed has none), and the medians of
-        `seconds`, `peak_memory_gb` and `parameters_trained`.
+        `seconds`, `peak_memory_gb` (None of mode "floor" and of "base", whose fraction is 0) and
+        `parameters_trained`.
 
     Raises:
         ValueError: no such metric.
@@ -88,7 +92,9 @@ def curve_summary(rows: Sequence[dict[str, Any]], *, metric: str | None = None) 
                 "smallest": min(values) if whole else None,
                 "largest": max(values) if whole else None,
                 "seconds": statistics.median(row["seconds"] for row in group),
-                "peak_memory_gb": statistics.median(row["peak_memory_gb"] for row in group),
+                "peak_memory_gb": None
+                if group[0]["peak_memory_gb"] is None
+                else statistics.median(row["peak_memory_gb"] for row in group),
                 "parameters_trained": group[0]["parameters_trained"],
             }
         )
@@ -96,7 +102,7 @@ def curve_summary(rows: Sequence[dict[str, Any]], *, metric: str | None = None) 
 
 
 def curve_figure(summary: dict[str, Any], path: str | Path, *, title: str = "") -> None:
-    """Draw the metric against the data: a line a mode, its mean over seeds, and a band from the worst to the best.
+    """Draw the metric against the data: a line a mode, its mean over seeds, a band from worst to best.
 
     Args:
         summary: from `curve_summary`.
@@ -106,7 +112,7 @@ def curve_figure(summary: dict[str, Any], path: str | Path, *, title: str = "") 
     figure = Figure(figsize=(6.4, 4.2), layout="constrained")
     FigureCanvasAgg(figure)
     axis = figure.subplots()
-    points = [point for point in summary["points"] if point["mean"] is not None]
+    points = [point for point in summary["points"] if point["mean"] is not None and point["mode"] != BASE]
     for mode in dict.fromkeys(point["mode"] for point in points):
         line = sorted((point for point in points if point["mode"] == mode), key=lambda point: point["fraction"])
         colour, marker = _LOOKS.get(mode, ("#CC79A7", "P"))
@@ -114,6 +120,9 @@ def curve_figure(summary: dict[str, Any], path: str | Path, *, title: str = "") 
         axis.plot(shares, [point["mean"] for point in line], marker=marker, color=colour, lw=1.8, label=mode)
         low, high = ([point[key] for point in line] for key in ("smallest", "largest"))
         axis.fill_between(shares, low, high, color=colour, alpha=0.15, lw=0)
+    for point in summary["points"]:
+        if point["mode"] == BASE and point["mean"] is not None:
+            axis.axhline(point["mean"], color=_LOOKS[BASE][0], lw=1.2, ls=":", label="base, untuned")
     windows = {point["fraction"]: point["windows"] for point in points}
     shares = sorted(windows)
     axis.set_xscale("log")

@@ -11,7 +11,7 @@ from jinja2 import Environment, StrictUndefined
 
 from ..inference.load import looks_like_path
 from ..inference.provenance import Provenance, SeenChrom
-from .metric_table import caveat, eval_results, header, sentence, table
+from .metric_table import beside, caveat, eval_results, header, sentence, table
 from .run_record import RunRecord, read_run
 
 TAGS = ["biology", "genomics", "dna", "atac-seq", "chromatin", "custom_code"]
@@ -146,6 +146,8 @@ def _view(record: RunRecord, publication: Publication) -> dict[str, Any]:
                 "caveat": caveat(metrics),
                 "header": header(metrics),
                 "rows": table(metrics),
+                "beside": beside(metrics),
+                "floor": metrics.get("floor") or {},
                 "figures": _figures(record.path, Path(file)),
             }
             for file, metrics in record.evaluations.items()

@@ -6,10 +6,13 @@ from typing import Any
 import pandas as pd
 from huggingface_hub import EvalResult
 
-from ..inference.evaluate import POOLED, flatten_metrics
-from ..inference.evaluate_classes import MEAN, TASK, flatten_class_metrics
+from ..inference.beside import MODEL, measured
+from ..inference.class_measures import MEAN
+from ..inference.evaluate import flatten_metrics
+from ..inference.evaluate_classes import TASK, flatten_class_metrics
 from ..inference.evaluate_landscape import TASK as LANDSCAPE
 from ..inference.evaluate_landscape import flatten_landscape_metrics
+from ..inference.track_states import POOLED
 
 HEADER = ["track", "windows", "chromosomes", "bin", "Pearson, log1p", "Pearson, raw", "MSE, log1p", "bins compared"]
 CLASS_HEADER = ["track", "against", "windows", "of them open", "AUROC", "AUPRC"]
@@ -19,8 +22,15 @@ _MAX_NAMED = 5  # leaks that a card names
 
 
 def header(metrics: dict[str, Any]) -> list[str]:
-    """Return the titles of the columns of `table`."""
-    return {TASK: CLASS_HEADER, LANDSCAPE: LANDSCAPE_HEADER}.get(metrics.get("task", ""), HEADER)
+    """Return the titles of the columns of `table`; those of what stands beside the model last, where it was made."""
+    titles = {TASK: CLASS_HEADER, LANDSCAPE: LANDSCAPE_HEADER}.get(metrics.get("task", ""), HEADER)
+    measure = "AUROC" if metrics.get("task") == TASK else "Pearson, log1p"
+    return [*titles, *(f"{measure}, {name}" for name in beside(metrics)), *(["gain"] if _gain(metrics) else [])]
+
+
+def beside(metrics: dict[str, Any]) -> list[str]:
+    """Return what stands beside the model's numbers: some of "base", "floor" and "ceiling"."""
+    return [name for name, _ in measured(metrics) if name != MODEL]
 
 
 def table(metrics: dict[str, Any]) -> list[list[str]]:
@@ -30,15 +40,7 @@ def table(metrics: dict[str, Any]) -> list[list[str]]:
     track against closed windows and against other types' peaks, and the means.
     """
     if metrics.get("task") == TASK:
-        return [
-            [
-                row["track"],
-                row["set"],
-                *("" if pd.isna(row[key]) else f"{row[key]:,}" for key in ("n", "positives")),
-                *(_shown(row[key]) for key in ("auroc", "auprc")),
-            ]
-            for row in flatten_class_metrics(metrics).to_dict("records")
-        ]
+        return _class_table(metrics)
     if metrics.get("task") == LANDSCAPE:
         return [
             [
@@ -57,14 +59,19 @@ def table(metrics: dict[str, Any]) -> list[list[str]]:
         ]
     finest = _finest(metrics)
     groups: dict[tuple[Any, ...], dict[str, dict[str, Any]]] = {}
-    for row in _rows(metrics):
-        if row["chrom"] == POOLED or row["bin_size"] == finest:
-            key = (row["track"], row["set"], row["chrom"], row["bin_size"])
+    others: dict[tuple[Any, ...], float] = {}
+    for row in flatten_metrics(metrics).to_dict("records"):
+        key = (row["track"], row["set"], row["chrom"], row["bin_size"])
+        if row["of"] != MODEL:
+            others[key, row["of"], row["scale"]] = row["pearson"]
+        elif row["chrom"] == POOLED or row["bin_size"] == finest:
             groups.setdefault(key, {})[row["scale"]] = row
     cells = []
     for (track, name, chrom, bin_size), by_scale in groups.items():
         log1p, raw = by_scale["log1p"], by_scale["raw"]
         numbers = [_shown(log1p["pearson"]), _shown(raw["pearson"]), _shown(log1p["mse"]), f"{log1p['n']:,}"]
+        found = (others.get(((track, name, chrom, bin_size), of, "log1p")) for of in beside(metrics))
+        numbers += ["" if number is None else _shown(number) for number in found]
         cells.append([track, name, "all" if chrom == POOLED else chrom, f"{bin_size} bp", *numbers])
     return cells
 
@@ -93,6 +100,7 @@ def eval_results(metrics: dict[str, Any]) -> list[EvalResult]:
         return [
             _eval_result(metrics, key, f"{key.upper()}, {row['track']}, {row['set']}", row[key])
             for row in flatten_class_metrics(metrics).to_dict("records")
+            if row["of"] == MODEL
             for key in ("auroc", "auprc")
             if not math.isnan(row[key])
         ]
@@ -174,8 +182,30 @@ def _eval_result(metrics: dict[str, Any], kind: str, name: str, value: float) ->
 
 
 def _rows(metrics: dict[str, Any]) -> list[dict[str, Any]]:
-    """Return the results row by row, with the columns of metrics.tsv; NaN where not defined."""
-    return flatten_metrics(metrics).to_dict("records")
+    """Return the model's results row by row, with the columns of metrics.tsv; NaN where not defined."""
+    return [row for row in flatten_metrics(metrics).to_dict("records") if row["of"] == MODEL]
+
+
+def _class_table(metrics: dict[str, Any]) -> list[list[str]]:
+    """Return the cells of a classifier's table."""
+    rows = flatten_class_metrics(metrics).to_dict("records")
+    others = {(row["track"], row["set"], row["of"]): row["auroc"] for row in rows}
+    gain, cells = _gain(metrics), []
+    for row in rows:
+        if row["of"] != MODEL:
+            continue
+        counts = ("" if pd.isna(row[key]) else f"{row[key]:,}" for key in ("n", "positives"))
+        numbers = [row["auroc"], row["auprc"], *(others[row["track"], row["set"], of] for of in beside(metrics))]
+        cells.append([row["track"], row["set"], *counts, *map(_shown, numbers)])
+        if gain:
+            value = {**gain["tracks"], MEAN: gain[MEAN]}.get(row["track"])
+            cells[-1].append("" if row["set"] != "other_types" else "not defined" if value is None else f"{value:.4f}")
+    return cells
+
+
+def _gain(metrics: dict[str, Any]) -> dict[str, Any]:
+    """Return what fine-tuning added to the base, of a classifier whose base was measured."""
+    return (metrics.get("base") or {}).get("gain") or {}
 
 
 def _finest(metrics: dict[str, Any]) -> int:

@@ -18,18 +18,30 @@ from ..datasets_scripts.store import GenomeStore
 from ..modeling import AtacConfig, AtacForTrackPrediction
 from . import peak_signal
 from .averaging import BOTH_STRANDS
-from .measures import PairMeasures
+from .beside import Beside, add_differences, beside_tracks, difference_sizes, measured
+from .differences import DifferenceMoments
+from .floor import FloorWindows, tile_length
 from .peak_calls import CallRule, PeakComparison, default_cutoff
 from .peak_shape import ShapeState, shapes_of_track
 from .predict import Progress, predict_batches
 from .provenance import library_versions, part_intervals
+from .track_states import POOLED, States, add_bins, add_signal, pooled, results_of_track
 
 SETS: dict[str, Literal["tile", "peaks"]] = {"genome_wide": "tile", "peaks": "peaks"}
-TSV_COLUMNS = ["track", "set", "chrom", "bin_size", "scale", "n", "pearson", "mse", "spearman", "poisson_deviance"]
-POOLED = "pooled"
+TSV_COLUMNS = [
+    "track",
+    "set",
+    "chrom",
+    "bin_size",
+    "scale",
+    "n",
+    "pearson",
+    "mse",
+    "spearman",
+    "poisson_deviance",
+    "of",
+]
 _CUTOFF_WINDOWS = 1000
-
-_States = dict[tuple[int, int], PairMeasures]  # by track and bin size
 
 
 def evaluate(
@@ -42,6 +54,7 @@ def evaluate(
     device: torch.device | str | None = None,
     average_rc: bool = BOTH_STRANDS,
     peak_cutoff: float | None = None,
+    beside: Beside | None = None,
     progress: Progress | None = None,
 ) -> dict[str, Any]:
     """Compare predicted with true signal over a part of a store; memory does not grow with the genome.
@@ -56,25 +69,32 @@ def evaluate(
         model: in evaluation mode.
         store: its bin size, summary and number of tracks must be the model's.
         part: "train", "valid" or "test".
-        bin_sizes: bp; None for 1, 4 and 32 bins of the store (4, 16 and 128 bp of 4), as far as they fit the target.
+        bin_sizes: bp; None for 1, 4 and 32 bins of the store (4, 16 and 128 bp of 4), as far as they fit the target,
+            and a floor's tile, 512 bp.
         batch_size: windows predicted at once.
         device: where the model is moved first; None leaves it where it is.
         average_rc: average both strands, as `predict_batches` does.
         peak_cutoff: least signal of a called peak; None for `default_cutoff` of each track's true signal in up to 1,000
             windows. The paper's is 1, of signal that is -log10 p.
+        beside: floor, base and reads to measure on the same windows; None measures the model alone. With a floor the
+            model is measured in its tiles too, whatever `bin_sizes` says.
         progress: told how many windows are done.
 
     Returns:
         What metrics.json holds: `part`, `data`, `intervals`, `reverse_complement`, `bf16`, `windows` (a report for each
         set), `results` and `versions`. `results[track][set]` has `pooled` and `chroms[chrom]`; each of these holds, by
         bin size as text and by scale ("log1p", "raw"), `n`, `pearson` and `mse`, None where it is not defined (one side
-        is constant). A set without a window in this part has a report but no results.
+        is constant). A set without a window in this part has a report but no results. Of several tracks `differences`
+        holds, by bin size from 128 bp on, how well differences of log1p signal between tracks are predicted genome-wide
+        (`DifferenceMoments.summary`). With `beside` also `floor`, `base` and `ceiling` (`beside_tracks`).
 
     Raises:
         ValueError: model and store do not fit, a bin size does not fit the target, or no window is left.
     """
     check_fit(model.config, store)
     bin_sizes = _fitting_bin_sizes(model.config, bin_sizes)
+    if beside is not None and isinstance(beside.floor, FloorWindows):
+        bin_sizes = sorted({*bin_sizes, tile_length(model.config)})
     lengths = {"input_length": model.config.input_length, "target_length": model.config.target_length}
     windows: dict[str, pd.DataFrame] = {}
     reports: dict[str, Any] = {}
@@ -90,16 +110,18 @@ def evaluate(
     done, total = 0, sum(map(len, windows.values()))
     if progress:
         progress(0, total)
-    scores: dict[str, dict[str, _States]] = {name: {} for name in windows}
+    scores: dict[str, dict[str, States]] = {name: {} for name in windows}
     shapes: dict[str, list[ShapeState]] = {}
     context = model.config.crop_bins * store.bin_size
     calls = _comparisons(store, windows["genome_wide"], model.config, peak_cutoff)
+    joining: Any = {"bin_size": store.bin_size, "summary": store.summary}
+    moments = {size: DifferenceMoments(len(calls)) for size in difference_sizes(bin_sizes)} if len(calls) > 1 else {}
     for name, table in windows.items():
         pairs = predicted_and_true(model, store, table, batch_size=batch_size, device=device, average_rc=average_rc)
         of_chrom = {str(chrom): rows["start"].to_numpy() for chrom, rows in table.groupby("chrom", sort=False)}
         for chrom, predicted, true in pairs:
             states = scores[name].setdefault(chrom, {})
-            _add(states, predicted, true, bin_sizes, store)
+            add_signal(states, predicted, true, bin_sizes, **joining)
             if name == "peaks":
                 _add_peak_signal(scores.setdefault(peak_signal.NAME, {}).setdefault(chrom, {}), predicted, true, store)
                 tracks = shapes.setdefault(chrom, [ShapeState.empty(true.shape[-1]) for _ in calls])
@@ -107,11 +129,13 @@ def evaluate(
                     shape.update(predicted[:, i], true[:, i])
             else:
                 starts, of_chrom[chrom] = np.split(of_chrom[chrom], [len(true)])
+                add_differences(moments, predicted, true, **joining)
                 for i, comparison in enumerate(calls):
                     comparison.add(chrom, starts + context, predicted[:, i], true[:, i])
             done += len(true)
             if progress:
                 progress(done, total)
+    options: dict[str, Any] = {"batch_size": batch_size, "device": device, "average_rc": average_rc}
     return {
         "part": part,
         "data": {
@@ -127,7 +151,7 @@ def evaluate(
         "bf16": torch.is_autocast_enabled(model.device.type),
         "windows": reports,
         "results": {
-            track: {name: _results(by_chrom, i) for name, by_chrom in scores.items() if by_chrom}
+            track: {name: results_of_track(by_chrom, i) for name, by_chrom in scores.items() if by_chrom}
             for i, track in enumerate(store.track_names)
         },
         "peak_calls": {track: calls[i].results() for i, track in enumerate(store.track_names)},
@@ -135,6 +159,8 @@ def evaluate(
         "calibration": {
             track: _calibration(scores["genome_wide"], i, bin_sizes[0]) for i, track in enumerate(store.track_names)
         },
+        **({"differences": {str(k): v.summary(store.track_names) for k, v in moments.items()}} if moments else {}),
+        **({} if beside is None else beside_tracks(beside, model, store, windows, bin_sizes, **options)),
         "versions": library_versions(),
     }
 
@@ -200,35 +226,30 @@ def predicted_and_true(
         yield chrom, signal, true[..., crop : true.shape[-1] - crop].numpy()
 
 
-def rebin(values: np.ndarray, factor: int, *, summary: str) -> np.ndarray:
-    """Join every `factor` bins of (..., N) into one by "max", "mean" or "sum"; `factor` divides N."""
-    if factor == 1:
-        return values
-    groups = values.reshape(*values.shape[:-1], -1, factor)
-    return {"max": np.max, "mean": np.mean, "sum": np.sum}[summary](groups, axis=-1)
-
-
 def flatten_metrics(metrics: dict[str, Any]) -> pd.DataFrame:
     """Return the results of metrics.json as the rows of metrics.tsv.
 
     Returns:
-        Columns `TSV_COLUMNS`, chrom "pooled" for all; NaN where not defined, or not measured in that scale.
+        Columns `TSV_COLUMNS`, chrom "pooled" for all, `of` "model", "base", "floor" or "ceiling"; NaN where
+        not defined, or not measured in that scale.
     """
     rows = [
-        (track, name, chrom, int(bin_size), scale, *(numbers.get(column) for column in TSV_COLUMNS[5:]))
-        for track, sets in metrics["results"].items()
+        (track, name, chrom, int(bin_size), scale, *(numbers.get(column) for column in TSV_COLUMNS[5:-1]), of)
+        for of, found in measured(metrics)
+        for track, sets in found["results"].items()
         for name, result in sets.items()
         for chrom, by_bin in ((POOLED, result["pooled"]), *result["chroms"].items())
         for bin_size, by_scale in by_bin.items()
         for scale, numbers in by_scale.items()
     ]
-    return pd.DataFrame(rows, columns=TSV_COLUMNS).astype(dict.fromkeys(TSV_COLUMNS[6:], np.float64))
+    return pd.DataFrame(rows, columns=TSV_COLUMNS).astype(dict.fromkeys(TSV_COLUMNS[6:-1], np.float64))
 
 
 def _fitting_bin_sizes(config: AtacConfig, bin_sizes: Sequence[int] | None) -> list[int]:
     """Return the bin sizes to evaluate, each once and ascending."""
     if bin_sizes is None:
-        return [size for size in (config.bin_size * k for k in (1, 4, 32)) if config.target_length % size == 0]
+        fitting = {size for size in (config.bin_size * k for k in (1, 4, 32)) if config.target_length % size == 0}
+        return sorted(fitting | {tile_length(config)})
     for size in bin_sizes:
         if size <= 0 or size % config.bin_size or config.target_length % size:
             raise ValueError(
@@ -253,46 +274,13 @@ def _comparisons(
     return [PeakComparison(CallRule(each), bin_size=store.bin_size) for each in cutoffs]
 
 
-def _add(states: _States, predicted: np.ndarray, true: np.ndarray, sizes: Sequence[int], store: GenomeStore) -> None:
-    """Add a batch (B, T, bins), raw units, to the states of its chromosome."""
-    for size in sizes:
-        x, y = (rebin(values, size // store.bin_size, summary=store.summary) for values in (predicted, true))
-        _add_bins(states, size, x, y)
-
-
-def _add_bins(states: _States, size: int, predicted: np.ndarray, true: np.ndarray) -> None:
-    for track in range(true.shape[1]):
-        known = ~np.isnan(true[:, track])  # a coarse bin with a masked one in it counts no more
-        states.setdefault((track, size), PairMeasures()).update(predicted[:, track][known], true[:, track][known])
-
-
-def _add_peak_signal(states: _States, predicted: np.ndarray, true: np.ndarray, store: GenomeStore) -> None:
+def _add_peak_signal(states: States, predicted: np.ndarray, true: np.ndarray, store: GenomeStore) -> None:
     """Add the mean signal of a batch's peaks to the states of its chromosome."""
     width = peak_signal.peak_width(store.bin_size, true.shape[-1] * store.bin_size)
-    _add_bins(states, width, *(peak_signal.peak_means(side, bin_size=store.bin_size) for side in (predicted, true)))
+    add_bins(states, width, *(peak_signal.peak_means(side, bin_size=store.bin_size) for side in (predicted, true)))
 
 
-def _results(by_chrom: dict[str, _States], track: int) -> dict[str, Any]:
-    """Return the numbers of a track and set, pooled and for each chromosome."""
-    return {
-        "pooled": _by_bin_and_scale(_pooled(by_chrom), track),
-        "chroms": {chrom: _by_bin_and_scale(states, track) for chrom, states in by_chrom.items()},
-    }
-
-
-def _pooled(by_chrom: dict[str, _States]) -> _States:
-    pooled: _States = {}
-    for states in by_chrom.values():
-        for key, state in states.items():
-            pooled.setdefault(key, PairMeasures()).merge(state)
-    return pooled
-
-
-def _by_bin_and_scale(states: _States, track: int) -> dict[str, dict[str, Any]]:
-    return {str(size): state.summary() for (i, size), state in states.items() if i == track}
-
-
-def _calibration(by_chrom: dict[str, _States], track: int, size: int) -> dict[str, Any]:
+def _calibration(by_chrom: dict[str, States], track: int, size: int) -> dict[str, Any]:
     """Return how the finest bins of a set agree where the prediction, or the quantile, is the same."""
-    levels = _pooled({chrom: {(track, size): states[track, size]} for chrom, states in by_chrom.items()})[track, size]
+    levels = pooled({chrom: {(track, size): states[track, size]} for chrom, states in by_chrom.items()})[track, size]
     return {"bins": levels.levels.calibration(), "quantiles": levels.levels.quantiles()}

@@ -15,6 +15,9 @@ order has an AUPRC of positives / n.
 
 Where tracks hold how strong a peak is, "peak_signal" says whether a stronger peak gets a higher score: the Pearson
 correlation of the logit with log1p of the mean signal of the central 200 bp, over the windows with a peak of any track.
+"differences" asks the same of two types: Pearson's r of the difference of two logits with that of two signals.
+
+Beside the model's numbers stand those of a floor and of the base that the run started from (beside.py).
 """
 
 from typing import Any
@@ -27,21 +30,17 @@ from ..datasets_scripts.chosen_tracks import ChosenTracks
 from ..datasets_scripts.dataset import WindowPlan, training_windows
 from ..datasets_scripts.folds import Part
 from ..datasets_scripts.store import GenomeStore
-from ..datasets_scripts.window_labels import rule_of, window_labels
-from ..datasets_scripts.windows import NUM_GC_BINS, covered_bp, gc_bins
+from ..datasets_scripts.window_labels import rule_of
 from .averaging import BOTH_STRANDS
+from .beside import Beside, beside_classes, measured
+from .class_measures import MEAN, ClassWindows
 from .class_predictions import class_logits
 from .load import Classifier, output_names
-from .metrics import PearsonState, finite_or_none
-from .peak_signal import window_peak_means
 from .predict import Progress
 from .provenance import library_versions, part_intervals
-from .ranking import auroc, average_precision
 
 TASK = "classification"
-SETS = ("closed", "other_types")
-TSV_COLUMNS = ["track", "set", "n", "positives", "auroc", "auprc"]
-MEAN = "mean"
+TSV_COLUMNS = ["track", "set", "n", "positives", "auroc", "auprc", "of"]
 
 
 def evaluate_classes(
@@ -54,6 +53,7 @@ def evaluate_classes(
     batch_size: int = 64,
     device: torch.device | str | None = None,
     average_rc: bool = BOTH_STRANDS,
+    beside: Beside | None = None,
     progress: Progress | None = None,
 ) -> dict[str, Any]:
     """Evaluate a classifier; every window is scored once, whatever it is compared with.
@@ -67,13 +67,15 @@ def evaluate_classes(
         batch_size: windows scored at once.
         device: where the model is moved first; None leaves it where it is.
         average_rc: average both strands' logits.
+        beside: floor and base to measure on the same windows; None measures the model alone.
         progress: told how many windows are done.
 
     Returns:
         What metrics.json holds: `task`, `part`, `data`, `intervals`, `reverse_complement`, `bf16`, `labels` (the rule),
         `windows` (a report), `results`, `peak_signal` and `versions`. `results[track][set]` holds `n`, `positives`,
         `auroc` and `auprc`, None where one kind of window is missing; `mean[set]` the means over tracks that have them;
-        `peak_signal[track]` a correlation, None where peaks of a track do not differ.
+        `peak_signal[track]` a correlation, None where peaks of a track do not differ; of several tracks `differences`
+        (`ClassWindows.measure`); with `beside` also `floor` and `base` (`beside_classes`).
 
     Raises:
         ValueError: a store without peaks, of other tracks, or whose bins do not fit the label rule.
@@ -94,19 +96,9 @@ def evaluate_classes(
         scores.append(logits)
         if progress:
             progress(sum(map(len, scores)), len(windows))
-    labels, known = window_labels(store, windows, rule)
-    has_peak = covered_bp(windows, store.peaks) > 0
-    gc = gc_bins(store, windows)
     logits = np.concatenate(scores)
-    results = {
-        name: class_scores(logits[:, i], labels[:, i], known[:, i], has_peak, gc, negative_ratio, seed)
-        for i, name in enumerate(store.track_names)
-    }
-    signal = np.log1p(window_peak_means(store, windows))
-    correlations = {
-        name: _pearson(logits[has_peak & known[:, i], i], signal[has_peak & known[:, i], i])
-        for i, name in enumerate(store.track_names)
-    }
+    scene = ClassWindows.of(store, windows, rule, negative_ratio=negative_ratio, seed=seed)
+    options: dict[str, Any] = {"batch_size": batch_size, "device": device, "average_rc": average_rc}
     return {
         "task": TASK,
         "part": part,
@@ -124,67 +116,10 @@ def evaluate_classes(
         "labels": {"width": rule.width, "threshold": rule.threshold, "min_covered": rule.min_covered},
         "negative_ratio": negative_ratio,
         "windows": report,
-        "results": results,
-        "peak_signal": correlations,
-        MEAN: {name: _mean([result[name] for result in results.values()]) for name in SETS},
+        **scene.measure(logits),
+        **({} if beside is None else beside_classes(beside, model, store, scene, logits, rule, **options)),
         "versions": library_versions(),
     }
-
-
-def class_scores(
-    scores: np.ndarray,
-    labels: np.ndarray,
-    known: np.ndarray,
-    has_peak: np.ndarray,
-    gc: np.ndarray,
-    negative_ratio: float,
-    seed: int,
-) -> dict[str, dict[str, Any]]:
-    """Return the numbers of one track.
-
-    Args:
-        scores: (n,) any rising function of the probability.
-        labels: (n,) bool.
-        known: (n,) bool, whether the track was measured there.
-        has_peak: (n,) bool, whether a window has a peak of any track.
-        gc: (n,) bin of each window's GC content, below `NUM_GC_BINS`.
-        negative_ratio: closed windows per positive.
-        seed: of their choice.
-    """
-    positives = np.flatnonzero(labels & known)
-    others = {
-        "closed": np.flatnonzero(~has_peak & ~labels & known),
-        "other_types": np.flatnonzero(has_peak & ~labels & known),
-    }
-    others["closed"] = matched_rows(gc[positives], others["closed"], gc, ratio=negative_ratio, seed=seed)
-    found = {}
-    for name, negatives in others.items():
-        chosen = np.concatenate([positives, negatives])
-        is_open = np.arange(len(chosen)) < len(positives)
-        measures = {"auroc": auroc(scores[chosen], is_open), "auprc": average_precision(scores[chosen], is_open)}
-        found[name] = {"n": len(chosen), "positives": len(positives)} | {
-            k: finite_or_none(v) for k, v in measures.items()
-        }
-    return found
-
-
-def matched_rows(wanted: np.ndarray, rows: np.ndarray, gc: np.ndarray, *, ratio: float, seed: int) -> np.ndarray:
-    """Draw rows whose GC content is distributed as wanted.
-
-    Args:
-        wanted: (m,) GC bins to match.
-        rows: candidates.
-        gc: (n,) GC bin by row.
-        ratio: rows per wanted one; a bin that runs out takes none from others.
-        seed: of the draw.
-
-    Returns:
-        Some of `rows`, ascending.
-    """
-    order = np.random.default_rng(seed).permutation(rows)
-    quota = np.round(np.bincount(wanted, minlength=NUM_GC_BINS) * ratio).astype(int)
-    drawn = [order[gc[order] == b][: quota[b]] for b in np.flatnonzero(quota)]
-    return np.sort(np.concatenate(drawn)) if drawn else np.zeros(0, np.int64)
 
 
 def store_for(names: list[str], store: GenomeStore) -> GenomeStore:
@@ -195,29 +130,11 @@ def store_for(names: list[str], store: GenomeStore) -> GenomeStore:
 
 
 def flatten_class_metrics(metrics: dict[str, Any]) -> pd.DataFrame:
-    """Return the results of a classifier's metrics.json as the rows of metrics.tsv, the means last."""
-    rows = [
-        (track, name, *(result[key] for key in TSV_COLUMNS[2:]))
-        for track, sets in metrics["results"].items()
-        for name, result in sets.items()
-    ]
-    rows += [(MEAN, name, *(result.get(key) for key in TSV_COLUMNS[2:])) for name, result in metrics[MEAN].items()]
+    """Return the results of a classifier's metrics.json as the rows of metrics.tsv, each predictor's means last."""
+    keys, rows = TSV_COLUMNS[2:-1], []
+    for of, found in measured(metrics):
+        for track, sets in (*found["results"].items(), (MEAN, found[MEAN])):
+            rows += [(track, name, *(result.get(key) for key in keys), of) for name, result in sets.items()]
     return pd.DataFrame(rows, columns=TSV_COLUMNS).astype(
         {"auroc": float, "auprc": float, "n": "Int64", "positives": "Int64"}
     )
-
-
-def _mean(results: list[dict[str, Any]]) -> dict[str, Any]:
-    """Return the mean of each measure over the tracks that have it."""
-    found = {}
-    for key in ("auroc", "auprc"):
-        values = [result[key] for result in results if result[key] is not None]
-        found[key] = sum(values) / len(values) if values else None
-    return found
-
-
-def _pearson(scores: np.ndarray, signal: np.ndarray) -> float | None:
-    """Correlate two (n,) arrays; None where one of them is constant."""
-    state = PearsonState()
-    state.update(scores, signal)
-    return finite_or_none(state.compute())

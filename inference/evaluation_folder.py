@@ -1,6 +1,7 @@
 """An evaluation as a folder: the numbers, the same as a table, and pictures."""
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, cast
 
@@ -13,15 +14,17 @@ from ..datasets_scripts.folds import Part
 from ..datasets_scripts.landscape import LandscapeData
 from ..datasets_scripts.store import GenomeStore
 from ..modeling import AtacForTrackPrediction, ClasterForProfileRegression
+from .beside import Beside
 from .cpu import pick_device
-from .evaluate import check_fit, evaluate, flatten_metrics, predicted_and_true, rebin
+from .evaluate import check_fit, evaluate, flatten_metrics, predicted_and_true
 from .evaluate_classes import evaluate_classes, flatten_class_metrics, store_for
 from .evaluate_landscape import evaluate_landscape, flatten_landscape_metrics
 from .evaluation_figures import calibration, chromosome_points, summit_profiles
 from .evaluation_report import write_evaluation_report
 from .figures import class_dots, scatter, tracks, training_curve
-from .load import load_any, looks_like_path, output_names
+from .load import Classifier, load_any, looks_like_path, output_names
 from .provenance import find_leak, find_provenance, refuse_leak
+from .track_states import rebin
 
 METRICS = "metrics.json"
 _FILES = {
@@ -31,6 +34,9 @@ _FILES = {
 _SCATTER_WINDOWS = 256
 _REGION_TARGETS = 16  # of the picture of a region
 _DRAWN_BINS = 4  # bins joined to one in pictures: single ones are thinner than a pixel, and mostly 0 in sparse data
+
+
+BesideOf = Callable[[AtacForTrackPrediction | Classifier, GenomeStore], Beside]
 
 
 def default_output(run: str | Path) -> Path:
@@ -47,6 +53,7 @@ def evaluate_run(
     overwrite: bool = False,
     device: str | None = None,
     negative_ratio: float = 1.0,
+    beside_of: BesideOf | None = None,
     **options: Any,
 ) -> dict[str, Any]:
     """Evaluate a run and write metrics.json, metrics.tsv and pictures.
@@ -66,6 +73,8 @@ def evaluate_run(
         overwrite: replace an existing folder.
         device: as for `pick_device`.
         negative_ratio: closed windows per open one, for a classifier.
+        beside_of: says what to measure beside a track model or a classifier, from the model and its data; None measures
+            the model alone. Beside a landscape model stands a linear one whatever this says.
         **options: of `evaluate`, `evaluate_classes` or `evaluate_landscape`: part, bin_sizes, batch_size, average_rc
             (a landscape has no strands: there False is refused), progress.
 
@@ -105,6 +114,8 @@ def evaluate_run(
         raise ValueError(f"--bin-size is for track models, and {str(run)!r} is {kind}: leave it out")
     if isinstance(store, LandscapeData) and not options.pop("average_rc", True):
         raise ValueError("--one-strand is for models that read sequence: leave it out of a landscape model's")
+    if beside_of is not None and not isinstance(model, ClasterForProfileRegression):
+        options["beside"] = beside_of(model, cast(GenomeStore, store))
     model.to(pick_device(device))  # pyright: ignore[reportArgumentType] - transformers' stub of `to`
     found = {
         "model": str(run),

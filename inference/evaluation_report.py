@@ -4,6 +4,7 @@ import json
 from pathlib import Path
 from typing import Any
 
+from .beside import measured
 from .load import RECORD
 from .report import Figure, Section, Table, write_report
 
@@ -68,20 +69,52 @@ def _pooled(metrics: dict[str, Any]) -> Table:
         "track",
         "windows",
         "bp",
+        "by",
         "Pearson\nlog1p",
         "Pearson\nraw",
         "Spearman",
         "MSE\nlog1p",
         "deviance\nexplained",
     ]
-    rows = []
+    rows, sides = [], dict(measured(metrics))
     for track, sets in metrics["results"].items():
         for name, result in sets.items():
-            for size, scales in result["pooled"].items():
-                log1p, raw = scales["log1p"], scales["raw"]
-                numbers = (log1p["pearson"], raw["pearson"], log1p["spearman"], log1p["mse"], raw["deviance_explained"])
-                rows.append([track, name.replace("_", " "), size, *map(_number, numbers)])
-    return Table(columns, rows, note="Deviance: of a Poisson model, against predicting the mean throughout; raw scale.")
+            for size in result["pooled"]:
+                for by, side in sides.items():
+                    scales = side["results"].get(track, {}).get(name, {}).get("pooled", {}).get(size, {})
+                    if not scales:
+                        continue
+                    log1p, raw = scales["log1p"], scales.get("raw", {})
+                    numbers = (*(found.get("pearson") for found in (log1p, raw)), log1p.get("spearman"))
+                    numbers += (log1p["mse"], raw.get("deviance_explained"))
+                    rows.append([track, name.replace("_", " "), size, by, *map(_number, numbers)])
+    return Table(
+        columns,
+        rows,
+        note=" ".join(
+            [
+                "Deviance: of a Poisson model, against predicting the mean throughout; raw scale.",
+                *_beside_words(metrics),
+            ]
+        ),
+    )
+
+
+def _beside_words(metrics: dict[str, Any]) -> list[str]:
+    """Say what each predictor beside the model is, or why there is none."""
+    words = []
+    floor, base, ceiling = (metrics.get(name) or {} for name in ("floor", "base", "ceiling"))
+    if floor.get("results"):
+        words.append(
+            f"Floor: a ridge regression on {floor['k']}-mers, on {floor['training_windows']:,} tiles of "
+            f"{floor['tile']} bp of {floor['windows']}."
+        )
+    if base.get("results"):
+        words.append(f"Base: {base['model']}, which the model was fine-tuned from.")
+    if ceiling.get("results"):
+        words.append("Ceiling: how well two random halves of the reads agree.")
+    missing = [(name, side["why"]) for name, side in (("floor", floor), ("base", base)) if side.get("why")]
+    return [*words, *(f"No {name}: {why}." for name, why in missing)]
 
 
 def _by_chrom(metrics: dict[str, Any]) -> Table:

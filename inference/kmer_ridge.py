@@ -43,13 +43,14 @@ def kmer_counts(codes: np.ndarray, *, k: int = K) -> np.ndarray:
         raise ValueError(f"windows must be (B, L) with L of at least {k}, got {codes.shape}")
     canonical = canonical_kmers(k)
     length = codes.shape[1] - k + 1
-    index = np.zeros((len(codes), length), np.int64)
-    known = np.ones((len(codes), length), bool)
+    index = np.zeros((len(codes), length), np.int32)
     for i in range(k):
-        column = codes[:, i : i + length]
-        known &= column < 4
-        index = index * 4 + np.minimum(column, 3)
+        index = index * 4 + codes[:, i : i + length]  # of known bases, each below 4
     width = int(canonical.max()) + 1
+    if codes.max() < 4:
+        flat = canonical[index] + (np.arange(len(codes)) * width)[:, None]
+        return np.bincount(flat.ravel(), minlength=len(codes) * width).reshape(-1, width).astype(np.float32)
+    known = np.lib.stride_tricks.sliding_window_view(codes < 4, k, axis=1).all(-1)
     rows = np.repeat(np.arange(len(codes)), known.sum(1))
     flat = rows * width + canonical[index[known]]
     return np.bincount(flat, minlength=len(codes) * width).reshape(-1, width).astype(np.float32)
@@ -102,7 +103,8 @@ class RidgeMoments:
             chosen = (known == pattern).all(1)
             rows = np.column_stack([features[chosen], np.where(pattern, targets[chosen], 0)]).astype(np.float64)
             key = pattern.tobytes()
-            moments, total, count, _ = self._sums.get(key, (0.0, 0.0, 0, pattern))
+            zeros = np.zeros((rows.shape[1], rows.shape[1])), np.zeros(rows.shape[1]), 0, pattern
+            moments, total, count, _ = self._sums.get(key, zeros)
             self._sums[key] = (moments + rows.T @ rows, total + rows.sum(0), count + len(rows), pattern)
 
     def of_target(self, target: int, num_targets: int) -> tuple[np.ndarray, np.ndarray, np.ndarray, float, int]:
@@ -110,7 +112,9 @@ class RidgeMoments:
         parts = [part for part in self._sums.values() if part[3][target]]
         if not parts:
             raise ValueError(f"target {target} was measured in no training window")
-        moments, total, count = (sum(part[i] for part in parts) for i in range(3))
+        moments = np.sum([part[0] for part in parts], axis=0)
+        total = np.sum([part[1] for part in parts], axis=0)
+        count = sum(part[2] for part in parts)
         width = len(total) - num_targets
         mean = total / count
         keep = [*range(width), width + target]
@@ -150,7 +154,8 @@ def fit_kmer_ridge(
         scale = np.sqrt(np.maximum(np.diag(covariance), 1e-12))
         key = hash((count, mean.tobytes()))
         if key not in shared:
-            shared[key] = (*np.linalg.eigh(covariance / np.outer(scale, scale)), scale)
+            values, vectors = np.linalg.eigh(covariance / np.outer(scale, scale))
+            shared[key] = values, vectors, scale
         values, vectors, scale = shared[key]
         projected = vectors.T @ (cross / scale)
         # one column a penalty

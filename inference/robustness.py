@@ -17,9 +17,10 @@ from ..datasets_scripts.dataset import evaluation_windows
 from ..datasets_scripts.folds import Part
 from ..datasets_scripts.store import GenomeStore
 from ..modeling import AtacConfig, AtacForTrackPrediction
-from .evaluate import POOLED, SETS
+from .evaluate import SETS
 from .predict import Progress, predict_batches
 from .provenance import library_versions
+from .track_states import POOLED
 
 
 @dataclass(frozen=True)

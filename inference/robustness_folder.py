@@ -11,10 +11,10 @@ from matplotlib.figure import Figure
 from ..datasets_scripts.atomic import check_own_folder, finished_folder
 from ..datasets_scripts.store import GenomeStore
 from .cpu import pick_device
-from .evaluate import POOLED
 from .figures import BLUE, ORANGE
 from .load import load_model
 from .robustness import flatten_robustness, robustness
+from .track_states import POOLED
 
 _FILES = {"robustness.json", "robustness.tsv", "positions.png"}
 _COLOURS = {"genome_wide": BLUE, "peaks": ORANGE}

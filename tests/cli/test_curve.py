@@ -21,11 +21,15 @@ def test_a_curve_prints_its_summary(tmp_path) -> None:
     options = ["--base", tmp_path / "base", "--data", tmp_path / "new", "-o", tmp_path / "curve", "--modes", "head"]
     options += ["--fractions", "50", "--seeds", 1, "--max-steps", 1, "--device", "cpu", "--set", "batch_size=4"]
     options += ["--set", "max_jitter=256", "--metric", "pearson_4bp", "--keep-models", "--json"]
+    options += ["--no-floor"]
     result = RUNNER.invoke(app, ["curve", *map(str, options)])
     assert result.exit_code == 0, result.output
     assert "run 1 of 1: head-50%-seed0" in result.stderr
     summary = json.loads(result.stdout)
-    assert [(p["mode"], p["fraction"], p["windows"]) for p in summary["points"]] == [("head", 0.5, 29)]
+    assert [(p["mode"], p["fraction"], p["windows"]) for p in summary["points"]] == [
+        ("head", 0.5, 29),
+        ("base", 0.0, 0),
+    ]
     assert (tmp_path / "curve" / "models" / "head-50%-seed0" / "config.json").is_file()
 
 

@@ -2,6 +2,7 @@
 
 import json
 
+import numpy as np
 from chromhub.cli import app
 from chromhub.inference.provenance import Provenance, part_intervals
 from huggingface_hub import HfApi
@@ -19,7 +20,15 @@ def test_a_table_and_a_folder(run, store):
     assert result.exit_code == 0, result.output
     assert "test part of store" in result.stdout
     rows = [line.split() for line in result.stdout.splitlines() if "genome_wide" in line]
-    assert len(rows) == 3
+    assert [row[2:4] for row in rows] == [
+        ["4", "model"],
+        ["16", "model"],
+        ["128", "model"],
+        ["512", "model"],
+        ["512", "floor"],
+    ]
+    assert "floor: 6-mer ridge, 14 training tiles of all training windows" in result.stderr
+    assert "no base: the run has no record of a base" in result.stderr
     pearson = json.loads((run / "metrics.json").read_text())["results"]["atac"]["genome_wide"]["pooled"]["4"]["log1p"]
     assert f"{pearson['pearson']:.4f}" in rows[0]
     assert (run / "evaluation" / "scatter.png").exists()
@@ -29,13 +38,16 @@ def test_a_table_and_a_folder(run, store):
 
 
 def test_json_is_all_there_is_on_standard_output(run, store, tmp_path):
-    result = evaluate(run, "--data", store.path, "--json", "-o", tmp_path / "out", "--bin-size", 64, "--part", "valid")
+    options = ["--json", "-o", tmp_path / "out", "--bin-size", 64, "--part", "valid", "--no-floor", "--no-base"]
+    result = evaluate(run, "--data", store.path, *options)
     assert result.exit_code == 0, result.output
     metrics = json.loads(result.stdout)
     assert metrics == json.loads((tmp_path / "out" / "metrics.json").read_text())
     assert metrics["part"] == "valid"
     assert metrics["reverse_complement"] is True
     assert list(metrics["results"]["atac"]["genome_wide"]["pooled"]) == ["64"]
+    assert metrics["floor"] == {"why": "left out (--no-floor)"}
+    assert metrics["base"] == {"why": "left out (--no-base)"}
     assert not (run / "metrics.json").exists()
 
 
@@ -44,6 +56,22 @@ def test_one_strand_is_recorded(run, store):
     one = json.loads(evaluate(run, "--data", store.path, "--json", "--one-strand", "--overwrite").stdout)
     assert (both["reverse_complement"], one["reverse_complement"]) == (True, False)
     assert both["results"] != one["results"]
+
+
+def test_halves_of_reads_are_the_ceiling(run, store, tmp_path):
+    rng = np.random.default_rng(0)
+    starts = rng.choice([1500, 4000, 7000], 300) + rng.integers(0, 60, 300)
+    reads = tmp_path / "reads.bed"
+    reads.write_text("".join(f"chrA\t{start}\t{start + 80}\n" for start in starts) + "chrC\t2000\t2100\n")
+    options = ["--no-floor", "--no-base", "--reads", f"atac={reads}", "--tn5-shift", "4,-4"]
+    result = evaluate(run, "--data", store.path, *options, "-o", tmp_path / "out")
+    assert result.exit_code == 0, result.output
+    ceiling = json.loads((tmp_path / "out" / "metrics.json").read_text())["ceiling"]
+    assert ceiling["reads"] == {"atac": {"file": "reads.bed", "tn5_shift": [4, -4]}}
+    assert ceiling["results"]["atac"]["genome_wide"]["pooled"]["128"]["log1p"]["pearson"] > 0.9
+    assert sum("ceiling" in line for line in result.stdout.splitlines()) == 4
+    wrong = evaluate(run, "--data", store.path, *options[:2], "--reads", f"x={reads}", "-o", tmp_path / "no")
+    assert "has no track 'x'" in wrong.stderr
 
 
 def test_a_leak_is_refused_in_one_sentence_or_said_aloud(run, store):

@@ -4,10 +4,14 @@ import json
 
 import pandas as pd
 import pytest
+from chromhub.datasets_scripts.store import GenomeStore
 from chromhub.finetune.curve import run_curve
 from chromhub.finetune.curve_table import curve_summary, headline_metrics
 from chromhub.finetune.recipe import load_recipe
 from chromhub.finetune.train import train
+from chromhub.inference import floor
+from chromhub.inference.evaluate import evaluate
+from chromhub.inference.load import load_model
 
 from .small_store import small_store
 
@@ -39,6 +43,7 @@ def test_a_stopped_curve_goes_on_and_ends_in_a_table(base, data, tmp_path) -> No
             if done == stop_at:
                 raise KeyboardInterrupt
 
+        options = {"untuned": False, "floor": False, **options}
         arguments = {"modes": ("scratch", "head"), "fractions": (1.0, 0.1), "seeds": 1, "max_steps": 3, **SMALL}
         return run_curve(str(base), data, tmp_path / "c", device="cpu", progress=progress, **{**arguments, **options})
 
@@ -57,7 +62,7 @@ def test_a_stopped_curve_goes_on_and_ends_in_a_table(base, data, tmp_path) -> No
     assert before.items() <= after.items()
     assert len(after) == 4
     assert json.loads((tmp_path / "c" / "summary.json").read_text()) == summary
-    assert summary["metric"] == "pearson_128bp"
+    assert summary["metric"] == "pearson_512bp"
     table = pd.read_csv(tmp_path / "c" / "curve.tsv", sep="\t")
     assert table[["mode", "fraction", "windows", "steps"]].values.tolist() == [
         ["scratch", 0.1, 6, 3],
@@ -69,6 +74,35 @@ def test_a_stopped_curve_goes_on_and_ends_in_a_table(base, data, tmp_path) -> No
     assert by_mode["head"]["parameters_trained"] < by_mode["scratch"]["parameters_trained"] / 10
     with pytest.raises(FileExistsError, match="already exists"):
         curve()
+
+
+def test_the_floor_and_the_untuned_base_stand_beside_the_modes(base, data, tmp_path, monkeypatch) -> None:
+    seen = []
+    fit = floor.fit_kmer_ridge
+
+    def short(training, validation):
+        batches = list(training)
+        seen.append(sum(len(codes) for codes, _ in batches))
+        return fit(batches, validation, k=4)
+
+    monkeypatch.setattr(floor, "fit_kmer_ridge", short)
+    options = {"modes": ("head", "full"), "fractions": (0.1, 1.0), "seeds": 1, "max_steps": 1, **SMALL}
+    summary = run_curve(str(base), data, tmp_path / "c", device="cpu", **options)
+    # 6 and 57 windows of 2,048 bp, whose targets of 1,024 bp are two tiles each: one ridge a share
+    assert seen == [12, 114]
+    points = {(point["mode"], point["fraction"]): point for point in summary["points"]}
+    assert list(points) == [
+        *(("head", 0.1), ("full", 0.1), ("head", 1.0), ("full", 1.0)),
+        *(("floor", 0.1), ("floor", 1.0), ("base", 0.0)),
+    ]
+    assert (points["floor", 0.1]["windows"], points["base", 0.0]["windows"]) == (6, 0)
+    assert all(point["mean"] is not None for point in points.values())
+    rows = {path.stem: json.loads(path.read_text()) for path in (tmp_path / "c" / "rows").iterdir()}
+    assert rows["floor-100%-seed0"]["metrics"]["pearson_4bp"] is None  # of its tiles alone
+    untuned = load_model(base)
+    store = GenomeStore.open(data)
+    own = headline_metrics(evaluate(untuned, store))
+    assert rows["base-0%-seed0"]["metrics"] == pytest.approx(own, abs=1e-4)
 
 
 @pytest.mark.parametrize(

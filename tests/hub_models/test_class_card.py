@@ -80,6 +80,29 @@ def test_the_card(run):
     assert record.tracks == ("B", "T")
 
 
+def beside(auroc):
+    return {
+        "results": {
+            track: {name: {**found, "auroc": auroc} for name, found in sets.items()} for track, sets in RESULTS.items()
+        },
+        "mean": {name: {"auroc": auroc, "auprc": 0.5} for name in ("closed", "other_types")},
+    }
+
+
+def test_the_card_shows_what_stands_beside_the_model(run):
+    told = {"k": 6, "training_windows": 1759, "windows": "the run's own training windows"}
+    gain = {"tracks": {"B": 0.625, "T": None}, "mean": 0.625}
+    metrics = METRICS | {"floor": told | beside(0.7), "base": {"model": "b", "gain": gain} | beside(0.65)}
+    (run / "metrics.json").write_text(json.dumps(metrics))
+    text = render_card(run, Publication(repo_id="org/blood", license="apache-2.0"))
+    assert "| AUROC | AUPRC | AUROC, base | AUROC, floor | gain |" in text
+    assert "| B | other_types | 3,000 | 1,000 | 0.7500 | 0.5000 | 0.6500 | 0.7000 | 0.6250 |" in text
+    assert "| B | closed | 2,000 | 1,000 | 0.9100 | 0.9000 | 0.6500 | 0.7000 |  |" in text
+    assert "a ridge regression on 6-mers, on 1,759 windows of the run's own training windows;" in text
+    assert "* base: the model that this one was fine-tuned from" in text
+    assert [result.metric_value for result in eval_results(metrics)] == [0.91, 0.9, 0.75, 0.5, 0.91, 0.9, 0.75, 0.5]
+
+
 def test_tables():
     assert header(METRICS)[-2:] == ["AUROC", "AUPRC"]
     assert table(METRICS)[-1] == ["mean", "other_types", "", "", "0.7500", "0.5000"]

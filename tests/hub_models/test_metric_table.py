@@ -1,7 +1,7 @@
 import copy
 import math
 
-from chromhub.hub_models.metric_table import HEADER, caveat, eval_results, headline, sentence, table
+from chromhub.hub_models.metric_table import HEADER, caveat, eval_results, header, headline, sentence, table
 
 from tests.hub_models.toy_run import METRICS
 
@@ -19,6 +19,20 @@ def test_the_table_has_every_pooled_row_and_the_finest_of_each_chromosome() -> N
         ["peaks", "chrIV", "4 bp", "0.8125"],
     ]
     assert rows[0][5:] == ["0.3000", "0.1250", "3,072"]
+
+
+def test_what_stands_beside_the_model_has_columns_of_its_own() -> None:
+    numbers = {"log1p": {"n": 24, "pearson": 0.6, "mse": 0.1}, "raw": {"n": 24, "pearson": 0.5, "mse": 0.1}}
+    floor = {"results": {"track_0": {"genome_wide": {"pooled": {"128": numbers}, "chroms": {}}}}}
+    ceiling = {"results": {"track_0": {"genome_wide": {"pooled": {"4": {"log1p": numbers["log1p"]}}, "chroms": {}}}}}
+    metrics = {**METRICS, "floor": floor, "base": {"why": "none"}, "ceiling": ceiling}
+    assert header(metrics) == [*HEADER, "Pearson, log1p, floor", "Pearson, log1p, ceiling"]
+    rows = table(metrics)
+    assert [row[8:] for row in rows[:3]] == [["", "0.6000"], ["0.6000", ""], ["", ""]]
+    assert [row[:8] for row in rows] == table(METRICS)
+    assert eval_results(metrics) == eval_results(METRICS)  # the model's own alone
+    assert headline(metrics) == headline(METRICS)
+    assert header(METRICS) == HEADER
 
 
 def test_the_sentence_names_part_data_and_intervals() -> None:

@@ -6,11 +6,12 @@ import pytest
 import torch
 from chromhub.datasets_scripts.dataset import WindowDataset, evaluation_windows
 from chromhub.datasets_scripts.folds import Split
-from chromhub.inference.evaluate import check_fit, evaluate, flatten_metrics, predicted_and_true, rebin
+from chromhub.inference.evaluate import check_fit, evaluate, flatten_metrics, predicted_and_true
 from chromhub.inference.joint_levels import levels
 from chromhub.inference.peak_calls import CallRule, PeakCaller, agreement
 from chromhub.inference.peak_shape import cosine_similarity
 from chromhub.inference.ranking import spearman
+from chromhub.inference.track_states import rebin
 from chromhub.modeling import AtacConfig, AtacForTrackPrediction
 
 from .toy_genome import SPLIT, toy_store
@@ -228,11 +229,12 @@ def test_flatten_metrics(tiny_model, store):
     metrics = evaluate(tiny_model, store)
     table = flatten_metrics(metrics)
     columns = ["track", "set", "chrom", "bin_size", "scale", "n", "pearson", "mse", "spearman", "poisson_deviance"]
-    assert list(table.columns) == columns
+    assert list(table.columns) == [*columns, "of"]
+    assert set(table["of"]) == {"model"}
     assert table["poisson_deviance"].notna().tolist() == (table["scale"] == "raw").tolist()
-    # genome-wide: pooled and 2 chromosomes, peaks: pooled and 1; each 3 bin sizes and 2 scales. Then peak signal, one
+    # genome-wide: pooled and 2 chromosomes, peaks: pooled and 1; each 4 bin sizes and 2 scales. Then peak signal, one
     # width for pooled and 1 chromosome.
-    assert len(table) == (3 + 2) * 3 * 2 + 2 * 2
+    assert len(table) == (3 + 2) * 4 * 2 + 2 * 2
     row = table[(table["set"] == "peaks") & (table["chrom"] == "chrA") & (table["bin_size"] == 16)].iloc[0]
     assert row["pearson"] == metrics["results"]["atac"]["peaks"]["chroms"]["chrA"]["16"]["log1p"]["pearson"]
     assert table["pearson"].dtype == np.float64

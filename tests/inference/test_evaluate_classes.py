@@ -11,14 +11,9 @@ from chromhub.datasets_scripts.fasta import decode
 from chromhub.datasets_scripts.folds import Split
 from chromhub.datasets_scripts.store_inputs import StoreInputs, TrackSource
 from chromhub.datasets_scripts.windows import NUM_GC_BINS
+from chromhub.inference.class_measures import class_scores, matched_rows
 from chromhub.inference.class_predictions import class_logits, classes_to_table
-from chromhub.inference.evaluate_classes import (
-    class_scores,
-    evaluate_classes,
-    flatten_class_metrics,
-    matched_rows,
-    store_for,
-)
+from chromhub.inference.evaluate_classes import evaluate_classes, flatten_class_metrics, store_for
 from chromhub.inference.evaluation_folder import evaluate_run
 from chromhub.inference.peak_signal import peak_means, peak_width, window_peak_means
 from chromhub.modeling import AtacConfig, AtacForSequenceClassification, DnaFeatureExtractor

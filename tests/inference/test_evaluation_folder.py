@@ -48,7 +48,7 @@ def test_the_files_of_an_evaluation(run, store):
     assert json.loads((folder / "metrics.json").read_text()) == metrics
     assert (run / "metrics.json").read_bytes() == (folder / "metrics.json").read_bytes()
     assert all((folder / name).read_bytes().startswith(PNG) for name in names if name.endswith("png"))
-    assert len(pd.read_csv(folder / "metrics.tsv", sep="\t")) == 34
+    assert len(pd.read_csv(folder / "metrics.tsv", sep="\t")) == 44
     assert (metrics["model"], metrics["mode"], metrics["seed"]) == (str(run), "scratch", 11)
     assert metrics["leak"] == {"checked": True, "allowed": False, "overlaps": []}
 
