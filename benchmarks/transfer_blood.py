@@ -37,7 +37,7 @@ SEEN = ("CD4", "CLP", "GMP-A", "GMP-C", "LMPP", "MPP", "mDC")  # by the base
 FRACTIONS = (0.01, 0.1, 1.0)
 TOGETHER, ALONE = "together", "alone"
 MODES = {TOGETHER: ("scratch", "head", "full"), ALONE: ("lora", "full")}
-STEPS = {TOGETHER: 400, ALONE: 150}
+STEPS = {TOGETHER: 300, ALONE: 100}
 METRICS = ("auroc_other_types", "auprc_other_types", "auroc_closed", "auprc_closed", "peak_signal_pearson")
 GENOME = [
     *("--fasta", "human_hg19/hg19_chrX_0-70Mb.fa.gz", "--fasta", "human_hg19/hg19_chr20.fa.gz"),
