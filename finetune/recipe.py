@@ -101,6 +101,20 @@ class LabelRecipe(BaseModel):
     min_covered: float = Field(default=0.5, gt=0, le=1)
 
 
+class KmerRecipe(BaseModel):
+    """The k-mer part of a classifier, fitted when its network is final; `finetune/kmer_fit.py` says how.
+
+    Args:
+        k: bases of a k-mer.
+        widths: bp in the middle of the window, one region each. Default: 320 and the model's `input_length`.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    k: int = Field(default=6, ge=1, le=8)
+    widths: tuple[int, ...] | None = Field(default=None, min_length=1)
+
+
 class Recipe(BaseModel):
     """Every choice of a training run. The written `recipe.yaml` holds all of them and repeats the run.
 
@@ -112,6 +126,8 @@ class Recipe(BaseModel):
         tracks: names of the data's tracks to learn, in this order; None takes all.
         labels: `LabelRecipe`.
         class_weights: of "classification": [weight of 0, of 1] on the loss, or "balanced" by the training labels.
+        kmers: of "classification": true, or `KmerRecipe`, adds a linear part of k-mer counts to the network, which
+            trains without it. Mode "lora" needs a base that has the part.
         metric: what chooses the best weights and stops the run: "pearson" of tracks, of classification the mean over
             tracks of "auroc" (default) or "auprc" on the validation windows.
         streaming: read the training windows of an export as a stream, without the copy that `load_dataset` makes.
@@ -170,6 +186,7 @@ class Recipe(BaseModel):
     tracks: list[str] | None = None
     labels: LabelRecipe = LabelRecipe()
     class_weights: Literal["balanced"] | tuple[float, float] | None = None
+    kmers: KmerRecipe | None = None
     metric: Literal["pearson", "auroc", "auprc"] | None = None
     streaming: bool = False
     preset: str | None = None
@@ -229,6 +246,8 @@ class Recipe(BaseModel):
             defaults |= LANDSCAPE_SCRATCH
         if values.get("task") == "classification" and isinstance(values.get("windows", {}), dict):
             values["windows"] = {"kind": "peaks+background", **values.get("windows", {})}
+        if isinstance(values.get("kmers"), bool):
+            values["kmers"] = {} if values["kmers"] else None
         for key, default in defaults.items():
             if values.get(key) is None:
                 values[key] = default
@@ -245,6 +264,8 @@ class Recipe(BaseModel):
             raise ValueError("task landscape has no streaming, tracks or max_jitter; leave them out")
         if self.task != "classification" and (self.class_weights is not None or self.labels != LabelRecipe()):
             raise ValueError("labels and class_weights are for task classification; leave them out, or set the task")
+        if self.task != "classification" and self.kmers is not None:
+            raise ValueError("kmers are for task classification; leave them out, or set the task")
         if self.task == "classification" and self.streaming:
             raise ValueError("streaming is for task tracks; a classifier reads a store or an export without it")
         if self.tracks is not None and (not self.tracks or len(set(self.tracks)) < len(self.tracks)):
@@ -285,8 +306,8 @@ def load_recipe(path: str | Path | None = None, **flags: Any) -> Recipe:
 
     Args:
         path: YAML file with any subset of the fields; None takes flags alone.
-        **flags: fields that override the file; None means not given. `windows`, `lora`, `labels`, `head_stage` and
-            `model` take dictionaries, which override key by key.
+        **flags: fields that override the file; None means not given. `windows`, `lora`, `labels`, `head_stage`,
+            `kmers` and `model` take dictionaries, which override key by key.
 
     Raises:
         FileNotFoundError: no such file.
@@ -321,7 +342,13 @@ def _sentence(error: ValidationError, where: str) -> str:
     path = [str(part) for part in fault["loc"]]
     key = ".".join(path)
     if fault["type"] == "extra_forbidden":
-        parts = {"windows": WindowRecipe, "lora": LoraRecipe, "labels": LabelRecipe, "head_stage": HeadStageRecipe}
+        parts = {
+            "windows": WindowRecipe,
+            "lora": LoraRecipe,
+            "labels": LabelRecipe,
+            "head_stage": HeadStageRecipe,
+            "kmers": KmerRecipe,
+        }
         part = parts.get(path[0], Recipe) if len(path) > 1 else Recipe
         known = list(part.model_fields)
         near = difflib.get_close_matches(path[-1], known, n=1)
