@@ -168,7 +168,7 @@ def test_where_the_kmers_of_a_run_start(data, classifier):
     made = starting_classifier(recipe(data, **base, mode="head"), _store(data))
     assert made.config.kmers == {"k": 6, "widths": [320, 512]}
     assert torch.equal(made.classifier.weight, load_classifier(classifier[0]).classifier.weight)
-    with pytest.raises(ValueError, match="mode lora needs a base with the k-mer part .* or use --mode full or --mode"):
+    with pytest.raises(ValueError, match=r"mode lora needs a base with the k-mer part .* or use --mode full or --mode"):
         starting_classifier(recipe(data, **base, mode="lora"), _store(data))
     with pytest.raises(ValueError, match="kmers are for models of a stem and a core, got 'chromhub-chromtransfer'"):
         starting_classifier(
