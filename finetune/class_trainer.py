@@ -1,5 +1,6 @@
 """The trainer of classifiers: their validation is by rank, AUROC and AUPRC of each track and the mean over tracks."""
 
+from collections.abc import Iterator
 from typing import Any, cast
 
 import numpy as np
@@ -9,9 +10,13 @@ from torch import Tensor, nn
 from torch.utils.data import DataLoader
 from transformers.trainer_utils import EvalLoopOutput
 
+from ..datasets_scripts.loader import WindowBatches
 from ..inference.ranking import auroc, average_precision
 from .between_types import between_types_loss
+from .kmer_fit import fit_part
 from .trainer import ChromTrainer
+
+_BATCH = 1024  # windows whose k-mers are counted together
 
 
 class ClassTrainer(ChromTrainer):
@@ -57,6 +62,27 @@ class ClassTrainer(ChromTrainer):
         num_windows = len(cast(Any, dataloader.dataset))
         return EvalLoopOutput(cast(Any, None), None, metrics, num_windows)  # no predictions are kept
 
+    def fit_kmers(self, training: Any) -> dict[str, float]:
+        """Fit the k-mer part beside the final network, and evaluate the two together.
+
+        Every process does the same with all windows, so that none waits for another's part.
+
+        Args:
+            training: `LabelledWindows` of the training part without jitter.
+
+        Returns:
+            Metrics of the last evaluation.
+        """
+        model = self._wrap_model(cast(nn.Module, self.model), training=False).eval()
+        batches, logits = [], []
+        size = self.args.per_device_eval_batch_size
+        for batch in self._loader(self.eval_dataset, WindowBatches(len(cast(Any, self.eval_dataset)), batch_size=size)):
+            _, found, labels = self.prediction_step(model, batch, False)
+            batches.append((batch["inputs"].cpu().numpy(), _with_gaps(labels.cpu().numpy())))
+            logits.append(found.cpu().numpy())
+        fit_part(cast(nn.Module, self.model), list(_labelled(training)), batches, np.concatenate(logits))
+        return self.evaluation_loop(self.get_eval_dataloader(), "with k-mers").metrics or {}
+
     def prediction_step(
         self, model: nn.Module, inputs: dict[str, Any], prediction_loss_only: bool, ignore_keys: Any = None
     ) -> tuple[Any, Any, Any]:
@@ -68,6 +94,19 @@ class ClassTrainer(ChromTrainer):
         if "mask" in inputs:
             labels = labels.masked_fill(inputs["mask"] == 0, -1)
         return output["loss"].detach().float(), output["logits"].float(), labels
+
+
+def _labelled(windows: Any) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    """Yield batches of codes (B, L) and labels (B, T), NaN where not known, in the windows' order."""
+    for i in range(0, len(windows), _BATCH):
+        batch = windows.__getitems__(range(i, min(i + _BATCH, len(windows))))
+        labels = batch["labels"].astype(np.float64)
+        yield batch["inputs"], np.where(batch["mask"] > 0, labels, np.nan) if "mask" in batch else labels
+
+
+def _with_gaps(labels: np.ndarray) -> np.ndarray:
+    """Turn labels of 0, 1 and -1 where not known into float64 with NaN there."""
+    return np.where(labels < 0, np.nan, labels)
 
 
 def mean_over_tracks(measure: Any, scores: np.ndarray, labels: np.ndarray) -> float:

@@ -102,6 +102,14 @@ def window_dataset(
     return LabelledWindows(dataset, rule, input_length=config.input_length, bin_size=data.bin_size)
 
 
+def unmoved_training_windows(
+    recipe: Recipe, data: GenomeStore | Shards, windows: pd.DataFrame, *, config: AtacConfig
+) -> WindowDataset | ShardWindows | LabelledWindows:
+    """Return the training windows as they lie, without jitter or turned strands; arguments as of `window_dataset`."""
+    unmoved = recipe.model_copy(update={"max_jitter": 0, "reverse_complement": False})
+    return window_dataset(unmoved, data, windows, config=config, train=True)
+
+
 def training_stream(
     recipe: Recipe, data: Shards, *, config: AtacConfig, rank: int, world_size: int
 ) -> StreamingWindows:

@@ -135,6 +135,20 @@ class LabelRecipe(BaseModel):
     min_covered: float = Field(default=0.5, gt=0, le=1)
 
 
+class KmerRecipe(BaseModel):
+    """The k-mer part of a classifier, fitted when its network is final; `finetune/kmer_fit.py` says how.
+
+    Args:
+        k: bases of a k-mer.
+        widths: bp in the middle of the window, one region each. Default: 320 and the model's `input_length`.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    k: int = Field(default=6, ge=1, le=8)
+    widths: tuple[int, ...] | None = Field(default=None, min_length=1)
+
+
 class Recipe(BaseModel):
     """Every choice of a training run. The written `recipe.yaml` holds all of them and repeats the run.
 
@@ -148,6 +162,8 @@ class Recipe(BaseModel):
         class_weights: of "classification": [weight of 0, of 1] on the loss, or "balanced" by the training labels.
         between_types: of "classification" of several tracks: weight of a second loss, `between_types_loss`, which asks
             in which of the tracks a window is open.
+        kmers: of "classification": true, or `KmerRecipe`, adds a linear part of k-mer counts to the network, which
+            trains without it. Mode "lora" needs a base that has the part.
         metric: what chooses the best weights and stops the run: "pearson" of tracks, of classification the mean over
             tracks of "auroc" (default) or "auprc" on the validation windows.
         streaming: read the training windows of an export as a stream, without the copy that `load_dataset` makes.
@@ -214,6 +230,7 @@ class Recipe(BaseModel):
     labels: LabelRecipe = LabelRecipe()
     class_weights: Literal["balanced"] | tuple[float, float] | None = None
     between_types: float = Field(default=0.0, ge=0)
+    kmers: KmerRecipe | None = None
     metric: Literal["pearson", "auroc", "auprc"] | None = None
     streaming: bool = False
     preset: str | None = None
@@ -268,6 +285,8 @@ class Recipe(BaseModel):
         values = _with_defaults({**values, "task": task, "mode": mode}, defaults)
         if values.get("task") == "classification" and isinstance(values.get("windows", {}), dict):
             values["windows"] = {"kind": "peaks+background", **values.get("windows", {})}
+        if isinstance(values.get("kmers"), bool):
+            values["kmers"] = {} if values["kmers"] else None
         return values
 
     @model_validator(mode="after")
@@ -287,6 +306,8 @@ class Recipe(BaseModel):
             raise ValueError(f"loss is for task tracks, got {self.loss!r} with task {self.task}; leave it out")
         if self.task == "landscape" and (self.optimizer == "muon" or self.substitutions):
             raise ValueError("task landscape has no optimizer muon and no substitutions; leave them out")
+        if self.task != "classification" and self.kmers is not None:
+            raise ValueError("kmers are for task classification; leave them out, or set the task")
         if self.task == "classification" and self.streaming:
             raise ValueError("streaming is for task tracks; a classifier reads a store or an export without it")
         if self.tracks is not None and (not self.tracks or len(set(self.tracks)) < len(self.tracks)):
@@ -338,7 +359,7 @@ def load_recipe(path: str | Path | None = None, *, paper: bool = False, **flags:
         path: YAML file with any subset of the fields; None takes flags alone.
         paper: take Grover et al.'s settings, `PAPER`, where neither file nor flags say.
         **flags: fields that override the file; None means not given, but of `ema`. `windows`, `lora`, `labels`,
-            `head_stage` and `model` take dictionaries, which override key by key.
+            `head_stage`, `kmers` and `model` take dictionaries, which override key by key.
 
     Raises:
         FileNotFoundError: no such file.
@@ -375,7 +396,13 @@ def _sentence(error: ValidationError, where: str) -> str:
     path = [str(part) for part in fault["loc"]]
     key = ".".join(path)
     if fault["type"] == "extra_forbidden":
-        parts = {"windows": WindowRecipe, "lora": LoraRecipe, "labels": LabelRecipe, "head_stage": HeadStageRecipe}
+        parts = {
+            "windows": WindowRecipe,
+            "lora": LoraRecipe,
+            "labels": LabelRecipe,
+            "head_stage": HeadStageRecipe,
+            "kmers": KmerRecipe,
+        }
         part = parts.get(path[0], Recipe) if len(path) > 1 else Recipe
         known = list(part.model_fields)
         near = difflib.get_close_matches(path[-1], known, n=1)

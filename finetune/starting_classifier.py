@@ -23,6 +23,7 @@ from .recipe import Recipe
 
 _PREFIX = "chromtransfer-"
 _LENGTHS = ("input_length", "target_length")
+_MIDDLE = 320  # bp: two nucleosomes' worth, which told blood cell types apart better than the whole window
 _BATCH = 1024  # windows whose labels are counted together
 
 
@@ -56,10 +57,26 @@ def starting_classifier(recipe: Recipe, store: GenomeStore | Shards) -> Classifi
             "that needs a new one; fine-tune a classifier of as many labels, or use --mode head or --mode full"
         )
     lengths = _wished_lengths(recipe, base.config)
-    if new_head or lengths:
-        return _rebuilt(base, _labels_of(store) | lengths, keep_head=not new_head)
+    kmers = _kmers_of(recipe, lengths.get("input_length", base.config.input_length), base.config)
+    if recipe.mode == "lora" and kmers and base.config.kmers != kmers["kmers"]:
+        raise ValueError(
+            f"mode lora needs a base with the k-mer part {kmers['kmers']}, since an adapter is loaded onto the base as "
+            f"it is, got one with {base.config.kmers}; leave kmers out, or use --mode full or --mode head"
+        )
+    if new_head or lengths or (kmers and base.config.kmers != kmers["kmers"]):
+        return _rebuilt(base, _labels_of(store) | lengths | kmers, keep_head=not new_head)
     base.config.update(_labels_of(store))
     return base
+
+
+def _kmers_of(recipe: Recipe, input_length: int, config: Any) -> dict[str, Any]:
+    """Return the field of a configuration that gives it the recipe's k-mer part; {} where the recipe has none."""
+    if recipe.kmers is None:
+        return {}
+    if not isinstance(config, AtacConfig):
+        raise ValueError(f"kmers are for models of a stem and a core, got {config.model_type!r}; leave them out")
+    widths = recipe.kmers.widths or sorted({min(_MIDDLE, input_length), input_length})
+    return {"kmers": {"k": recipe.kmers.k, "widths": list(widths)}}
 
 
 def set_label_rule(config: Any, recipe: Recipe, train_windows: Any) -> None:
@@ -104,13 +121,16 @@ def _from_preset(recipe: Recipe, store: GenomeStore | Shards) -> Classifier:
     name = recipe.preset.removeprefix(_PREFIX)
     if recipe.preset.startswith(_PREFIX) and name in CHROMTRANSFER_PRESETS:
         _check_known(wishes, ChromTransferConfig, labels)
-        fields = {**CHROMTRANSFER_PRESETS[name], **wishes, **labels}
-        return ChromTransferForSequenceClassification(ChromTransferConfig(**fields))
+        chromtransfer = ChromTransferConfig(**{**CHROMTRANSFER_PRESETS[name], **wishes, **labels})
+        _kmers_of(recipe, chromtransfer.input_length, chromtransfer)  # which it cannot have
+        return ChromTransferForSequenceClassification(chromtransfer)
     if recipe.preset not in PRESETS:
         known = [*PRESETS, *(f"{_PREFIX}{preset}" for preset in CHROMTRANSFER_PRESETS)]
         raise ValueError(f"preset must be one of {sorted(known)}, got {recipe.preset!r}")
     _check_known(wishes, AtacConfig, labels)
-    wishes.setdefault("target_length", wishes.get("input_length", AtacConfig().input_length))
+    plain = AtacConfig()
+    wishes.setdefault("target_length", wishes.get("input_length", plain.input_length))
+    wishes |= _kmers_of(recipe, wishes.get("input_length", plain.input_length), plain)
     return AtacForSequenceClassification(AtacConfig.from_preset(recipe.preset, **wishes, **labels))
 
 
@@ -145,6 +165,8 @@ def _rebuilt(base: Any, changes: dict[str, Any], *, keep_head: bool) -> Classifi
     fields.pop("architectures", None)
     fresh = kind(type(base.config).from_dict(fields))
     heads = () if keep_head else tuple(f"{name}." for name in {*head_modules(base), *head_modules(fresh)})
+    if "kmers" in changes:  # another part, which starts as nothing
+        heads += ("kmer_part.",)
     kept = {name: tensor for name, tensor in base.state_dict().items() if not name.startswith(heads)}
     with torch.no_grad():
         missing, strange = fresh.load_state_dict(kept, strict=False)

@@ -28,7 +28,8 @@ from .adapters import attach, save_adapter
 from .arguments import training_arguments
 from .checkpoints import is_finished, read_state, remove_broken
 from .class_trainer import ClassTrainer
-from .data_source import choose_windows, open_data, training_dataset, window_dataset
+from .data_source import choose_windows, open_data, training_dataset, unmoved_training_windows, window_dataset
+from .kmer_fit import neutral_part
 from .landscape_data import choose_rows, landscape_datasets
 from .landscape_trainer import LandscapeTrainer
 from .motif_stem import start_from_motifs
@@ -113,8 +114,10 @@ def train(
     chosen = choose_rows(recipe, store) if is_landscape else choose_windows(recipe, store, config)
     train_windows, valid_windows, report = chosen
     if is_classifier:
-        set_label_rule(config, recipe, window_dataset(recipe, store, train_windows, config=config, train=False))
+        set_label_rule(config, recipe, unmoved_training_windows(recipe, store, train_windows, config=config))
     model = attach(model, recipe.mode or "scratch", lora=recipe.lora, batch_norm=recipe.batch_norm or "train")
+    if recipe.kmers is not None:
+        neutral_part(model)
 
     steps_per_epoch = math.ceil(len(train_windows) / recipe.batch_size)
     args = training_arguments(recipe, folder, steps_per_epoch=steps_per_epoch, device=where)
@@ -176,6 +179,10 @@ def train(
         else:
             trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
         re_estimated = trainer.finish()
+        if recipe.kmers is not None and isinstance(trainer, ClassTrainer):
+            if main:
+                say("fitting the k-mer part")
+            re_estimated = trainer.fit_kmers(unmoved_training_windows(recipe, store, train_windows, config=config))
     seconds = time.monotonic() - started
 
     state = trainer.state

@@ -1,8 +1,8 @@
 """DeepLIFT/SHAP of our models by tangermeme, with the rules it lacks and the additivity error beside the scores.
 
 Attributions are additive where they sum to the difference between the output and the output of the references.
-tangermeme 1.6 has exact rules for GELU, ReLU, softplus, max pooling and LayerNorm; GRN has one here. Attention, an LSTM
-and a block of xLSTM each get integrated gradients, as one smooth function.
+tangermeme 1.6 has exact rules for GELU, ReLU, softplus, max pooling and LayerNorm; GRN has one here. Attention, an
+LSTM, a block of xLSTM and the logarithms of k-mer counts each get integrated gradients, as one smooth function.
 Shapes: B batch, L bp, R references.
 """
 
@@ -20,7 +20,7 @@ from ..modeling.one_hot import as_one_hot
 
 TOLERANCE = 1e-3
 # Nodes of the quadrature: exact to float32's rounding in randomised models, but the mLSTM, whose normaliser has a kink.
-_NODES = {"SelfAttention": 8, "LstmOutput": 8, "MlstmBlock": 32, "SlstmBlock": 32, "OffsetNorm": 8}
+_NODES = {"SelfAttention": 8, "LstmOutput": 8, "MlstmBlock": 32, "SlstmBlock": 32, "OffsetNorm": 8, "KmerFeatures": 16}
 
 
 def tangermeme_module(name: str) -> Any:

@@ -1,7 +1,7 @@
 """A linear model of k-mer counts, trained in seconds: the floor that a network has to beat.
 
 Features are log(1 + count) of each k-mer, a k-mer and its reverse complement as one, standardised over the training
-windows: 2,080 numbers a window for k = 6. A ridge regression maps them to the targets, its penalty chosen on other
+windows: 2,080 numbers a region for k = 6. A ridge regression maps them to the targets, its penalty chosen on other
 windows. Training data is read once and kept as its second moments, so memory does not grow with the windows.
 """
 
@@ -56,9 +56,21 @@ def kmer_counts(codes: np.ndarray, *, k: int = K) -> np.ndarray:
     return np.bincount(flat, minlength=len(codes) * width).reshape(-1, width).astype(np.float32)
 
 
-def kmer_features(codes: np.ndarray, *, k: int = K) -> np.ndarray:
-    """Return log(1 + count) of the k-mers of windows, (B, F) float32."""
-    return np.log1p(kmer_counts(codes, k=k))
+def kmer_features(codes: np.ndarray, *, k: int = K, widths: Sequence[int] | None = None) -> np.ndarray:
+    """Return log(1 + count) of the k-mers of windows, (B, R F) float32.
+
+    Args:
+        codes: (B, L) base codes.
+        k: bases.
+        widths: bp in the middle of the window, one region each; a width larger than the window is the window. None
+            takes the whole window alone.
+    """
+    length = codes.shape[1]
+    parts = []
+    for width in (length,) if widths is None else widths:
+        start = max(0, (length - width) // 2)
+        parts.append(kmer_counts(codes[:, start : start + min(width, length)], k=k))
+    return np.log1p(np.concatenate(parts, 1))
 
 
 @dataclass(frozen=True)
@@ -70,16 +82,35 @@ class KmerRidge:
         intercepts: (T,) float64.
         penalties: (T,) float64, the chosen one of each target.
         k: bases.
+        widths: bp of the regions in the middle of the window, as in `kmer_features`.
     """
 
     weights: np.ndarray
     intercepts: np.ndarray
     penalties: np.ndarray
     k: int = K
+    widths: tuple[int, ...] | None = None
 
     def predict(self, codes: np.ndarray) -> np.ndarray:
         """Predict the targets of (B, L) base codes, (B, T) float64."""
-        return kmer_features(codes, k=self.k) @ self.weights + self.intercepts
+        return kmer_features(codes, k=self.k, widths=self.widths) @ self.weights + self.intercepts
+
+
+@dataclass
+class _Sums:
+    """The sums over windows that have the same targets measured.
+
+    Attributes:
+        known: (T,) bool.
+        products: (F + T, F + T) float64.
+        totals: (F + T,) float64.
+        count: windows.
+    """
+
+    known: np.ndarray
+    products: np.ndarray
+    totals: np.ndarray
+    count: int = 0
 
 
 class RidgeMoments:
@@ -89,7 +120,7 @@ class RidgeMoments:
     """
 
     def __init__(self) -> None:
-        self._sums: dict[bytes, tuple[np.ndarray, np.ndarray, int, np.ndarray]] = {}
+        self._sums: dict[bytes, _Sums] = {}
 
     def add(self, features: np.ndarray, targets: np.ndarray) -> None:
         """Take in windows.
@@ -102,32 +133,36 @@ class RidgeMoments:
         for pattern in np.unique(known, axis=0):
             chosen = (known == pattern).all(1)
             rows = np.column_stack([features[chosen], np.where(pattern, targets[chosen], 0)]).astype(np.float64)
-            key = pattern.tobytes()
-            zeros = np.zeros((rows.shape[1], rows.shape[1])), np.zeros(rows.shape[1]), 0, pattern
-            moments, total, count, _ = self._sums.get(key, zeros)
-            self._sums[key] = (moments + rows.T @ rows, total + rows.sum(0), count + len(rows), pattern)
+            width = rows.shape[1]
+            fresh = _Sums(pattern, np.zeros((width, width)), np.zeros(width))
+            sums = self._sums.setdefault(pattern.tobytes(), fresh)
+            sums.products += rows.T @ rows
+            sums.totals += rows.sum(0)
+            sums.count += len(rows)
 
     def of_target(self, target: int, num_targets: int) -> tuple[np.ndarray, np.ndarray, np.ndarray, float, int]:
         """Return covariance (F, F), covariance with the target (F,), means (F,), the target's mean, and the count."""
-        parts = [part for part in self._sums.values() if part[3][target]]
+        parts = [part for part in self._sums.values() if part.known[target]]
         if not parts:
             raise ValueError(f"target {target} was measured in no training window")
-        moments = np.sum([part[0] for part in parts], axis=0)
-        total = np.sum([part[1] for part in parts], axis=0)
-        count = sum(part[2] for part in parts)
-        width = len(total) - num_targets
-        mean = total / count
-        keep = [*range(width), width + target]
-        covariance = moments[np.ix_(keep, keep)] / count - np.outer(mean[keep], mean[keep])
-        return covariance[:-1, :-1], covariance[:-1, -1], mean[:width], float(mean[width + target]), int(count)
+        width = len(parts[0].totals) - num_targets
+        keep = np.array([*range(width), width + target])
+        count = sum(part.count for part in parts)
+        products, totals = parts[0].products[np.ix_(keep, keep)], parts[0].totals[keep]
+        for part in parts[1:]:
+            products, totals = products + part.products[np.ix_(keep, keep)], totals + part.totals[keep]
+        mean = totals / count
+        covariance = products / count - np.outer(mean, mean)
+        return covariance[:-1, :-1], covariance[:-1, -1], mean[:-1], float(mean[-1]), count
 
 
 def fit_kmer_ridge(
     training: Iterable[tuple[np.ndarray, np.ndarray]],
-    validation: Sequence[tuple[np.ndarray, np.ndarray]],
+    validation: Iterable[tuple[np.ndarray, np.ndarray]],
     *,
     penalties: Sequence[float] = PENALTIES,
     k: int = K,
+    widths: Sequence[int] | None = None,
 ) -> KmerRidge:
     """Fit one ridge regression a target, each with the penalty of the largest Pearson correlation on validation.
 
@@ -136,49 +171,64 @@ def fit_kmer_ridge(
         validation: likewise; where a target does not vary there, the largest penalty is taken.
         penalties: to choose from; of a feature with variance 1 and targets averaged over windows.
         k: bases.
+        widths: bp of the regions in the middle of the window, as in `kmer_features`.
 
     Raises:
         ValueError: no training window, or a target that none has.
     """
     moments, num_targets = RidgeMoments(), 0
     for codes, targets in training:
-        moments.add(kmer_features(codes, k=k), targets)
+        moments.add(kmer_features(codes, k=k, widths=widths), targets)
         num_targets = targets.shape[1]
     if not num_targets:
         raise ValueError("a k-mer ridge needs training windows, got none")
-    held_out = [(kmer_features(codes, k=k), targets) for codes, targets in validation]
-    weights, intercepts, chosen = [], [], []
+    candidates, intercepts = [], []  # of each target (F, penalties) and (penalties,)
     shared: dict[int, tuple[np.ndarray, np.ndarray, np.ndarray]] = {}  # decompositions, one a set of windows
     for target in range(num_targets):
         covariance, cross, mean, target_mean, count = moments.of_target(target, num_targets)
-        scale = np.sqrt(np.maximum(np.diag(covariance), 1e-12))
         key = hash((count, mean.tobytes()))
         if key not in shared:
+            scale = np.sqrt(np.maximum(np.diag(covariance), 1e-12))
             values, vectors = np.linalg.eigh(covariance / np.outer(scale, scale))
-            shared[key] = values, vectors, scale
+            shared[key] = np.maximum(values, 0), vectors, scale
         values, vectors, scale = shared[key]
         projected = vectors.T @ (cross / scale)
-        # one column a penalty
-        columns = np.column_stack([vectors @ (projected / (np.maximum(values, 0) + p)) / scale for p in penalties])
-        scores = _scores(held_out, columns, target)
-        best = int(np.argmax(np.where(np.isnan(scores), -np.inf, scores))) if not np.isnan(scores).all() else -1
-        weights.append(columns[:, best])
-        intercepts.append(target_mean - mean @ columns[:, best])
-        chosen.append(penalties[best])
-    return KmerRidge(np.column_stack(weights), np.array(intercepts), np.array(chosen), k)
+        columns = np.column_stack([vectors @ (projected / (values + p)) / scale for p in penalties])
+        candidates.append(columns)
+        intercepts.append(target_mean - mean @ columns)
+    scores = _scores(validation, np.concatenate(candidates, 1), k, widths).reshape(num_targets, len(penalties))
+    defined = ~np.isnan(scores)
+    best = np.where(defined.any(1), np.where(defined, scores, -np.inf).argmax(1), len(penalties) - 1)
+    return KmerRidge(
+        np.column_stack([columns[:, i] for columns, i in zip(candidates, best, strict=True)]),
+        np.array([offsets[i] for offsets, i in zip(intercepts, best, strict=True)]),
+        np.array(penalties)[best],
+        k,
+        None if widths is None else tuple(widths),
+    )
 
 
-def _scores(held_out: Sequence[tuple[np.ndarray, np.ndarray]], columns: np.ndarray, target: int) -> np.ndarray:
-    """Return Pearson's r of each column of weights on the windows that have the target; NaN where it is undefined."""
-    if not held_out:
+def _scores(
+    validation: Iterable[tuple[np.ndarray, np.ndarray]], columns: np.ndarray, k: int, widths: Sequence[int] | None
+) -> np.ndarray:
+    """Return Pearson's r of each column of weights with its target; NaN where it is undefined.
+
+    Args:
+        validation: batches of base codes and targets.
+        columns: (F, T P), the P columns of a target side by side.
+        k: bases.
+        widths: of the regions.
+    """
+    parts = [(kmer_features(codes, k=k, widths=widths) @ columns, targets) for codes, targets in validation]
+    if not parts:
         return np.full(columns.shape[1], np.nan)
-    predicted = np.concatenate([features @ columns for features, _ in held_out])
-    true = np.concatenate([targets[:, target] for _, targets in held_out])
-    known = ~np.isnan(true)
-    if known.sum() < 2 or np.ptp(true[known]) == 0:
-        return np.full(columns.shape[1], np.nan)
-    return np.array([_pearson(column, true[known]) for column in predicted[known].T])
+    predicted, true = (np.concatenate([part[i] for part in parts]) for i in (0, 1))
+    num_penalties = columns.shape[1] // true.shape[1]
+    return np.array([_pearson(column, true[:, i // num_penalties]) for i, column in enumerate(predicted.T)])
 
 
 def _pearson(one: np.ndarray, other: np.ndarray) -> float:
-    return float(np.corrcoef(one, other)[0, 1]) if np.ptp(one) else float("nan")
+    known = ~np.isnan(other)
+    one, other = one[known], other[known]
+    defined = len(one) > 1 and np.ptp(one) and np.ptp(other)
+    return float(np.corrcoef(one, other)[0, 1]) if defined else float("nan")

@@ -11,6 +11,7 @@ Tried with peft 0.20 to 0.21.2 on every core: starts as nothing, reloads bit for
 | same, where an adapter of least rank is below 5 % of the base only without them | frozen | it stays small |
 | smaller than its own LoRA: blocks of 4 x 4, one output | trained whole | less is not to be had |
 | head | trained whole, or LoRA if large | new tracks ask for it; one to all bins of a window is up to 10 % of a model |
+| k-mer part | trained whole | its ranks would be its labels |
 | norms, GRN; recurrent weights of an sLSTM | frozen | small; PEFT cannot wrap a parameter and layers beside it |
 
 LoHa and LoKr, exact of dilated and depthwise convolutions too, do not combine with LoRA in one adapter, and break the
@@ -41,17 +42,18 @@ def lora_layers(model: nn.Module, *, r: int, alpha: float | None = None) -> dict
     """
     least = {
         depthwise: _count(model, _layers(model, r=RANKS[-1], alpha=None, depthwise=depthwise), r=RANKS[-1])
+        - _kmer_size(model)
         for depthwise in (False, True)
     }
-    frozen = least[False] < SHARE * _size(model) <= least[True]
+    frozen = least[False] < SHARE * _network_size(model) <= least[True]
     return _layers(model, r=r, alpha=alpha, depthwise=not frozen)
 
 
 def _layers(model: nn.Module, *, r: int, alpha: float | None, depthwise: bool) -> dict[str, Any]:
     """Return what `lora_layers` returns, with the depthwise convolutions trained or frozen."""
     heads = head_modules(model)
-    head_size = sum(_size(model.get_submodule(name)) for name in heads)
-    factored_head = head_size > _HEAD_SHARE * _size(model)
+    head_size = sum(_size(model.get_submodule(name)) for name in heads) - _kmer_size(model)
+    factored_head = head_size > _HEAD_SHARE * _network_size(model)
     targets, parameters, whole, ranks = [], [], [], {}
     for name, module in model.named_modules():
         if name in heads and not (factored_head and type(module) is nn.Linear):
@@ -103,14 +105,18 @@ def _count(model: nn.Module, layers: dict[str, Any], *, r: int) -> int:
 
 
 def default_rank(model: nn.Module) -> int:
-    """Return the largest of `RANKS` whose adapter is below `SHARE` of the model, or the least of them."""
-    fitting = [r for r in RANKS if adapter_size(model, r=r) < SHARE * _size(model)]
+    """Return the largest of `RANKS` whose adapter is below `SHARE` of the model, or the least of them.
+
+    A k-mer part, which an adapter holds whole, counts in neither.
+    """
+    limit = SHARE * _network_size(model)
+    fitting = [r for r in RANKS if adapter_size(model, r=r) - _kmer_size(model) < limit]
     return fitting[0] if fitting else RANKS[-1]
 
 
 def head_modules(model: nn.Module) -> list[str]:
     """Return the names of the layers that make the outputs, which mode "head" trains."""
-    return [name for name in ("head", "classifier", "mappability_head") if hasattr(model, name)]
+    return [name for name in ("head", "classifier", "kmer_part", "mappability_head") if hasattr(model, name)]
 
 
 def _rank_that_pays(rows: int, columns: int) -> int:
@@ -131,3 +137,11 @@ def _is_exact_convolution(module: nn.Module) -> bool:
 
 def _size(module: nn.Module) -> int:
     return sum(parameter.numel() for parameter in module.parameters())
+
+
+def _kmer_size(model: nn.Module) -> int:
+    return _size(model.get_submodule("kmer_part")) if hasattr(model, "kmer_part") else 0
+
+
+def _network_size(model: nn.Module) -> int:
+    return _size(model) - _kmer_size(model)

@@ -134,6 +134,48 @@ def test_an_adapter_of_a_classifier(data, classifier, tmp_path):
     assert not torch.equal(adapted.classifier.weight, base.classifier.weight)
 
 
+def test_kmers_are_fitted_at_the_end_and_a_resumed_run_fits_the_same(data, tmp_path, monkeypatch):
+    from chromhub.finetune.class_trainer import ClassTrainer
+
+    wide = recipe(data, kmers={"k": 3}, ema=0.9, max_steps=4, save_steps=2)
+    summary = run(wide, tmp_path / "whole")
+    model = load_classifier(tmp_path / "whole")
+    assert model.config.kmers == {"k": 3, "widths": [320, 512]}
+    assert model.kmer_part.linear.weight.any()
+    plain = ClassTrainer.fit_kmers
+
+    def dying(self, *args):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(ClassTrainer, "fit_kmers", dying)
+    with pytest.raises(KeyboardInterrupt):
+        run(wide, tmp_path / "cut")
+    monkeypatch.setattr(ClassTrainer, "fit_kmers", plain)
+    again = run(wide, tmp_path / "cut", resume=True)
+    ours, theirs = (load_file(tmp_path / name / "model.safetensors") for name in ("whole", "cut"))
+    assert all(torch.equal(tensor, theirs[name]) for name, tensor in ours.items())
+    assert (again["eval_auroc"], again["eval_loss"]) == (summary["eval_auroc"], summary["eval_loss"])
+    # an adapter of a base with the part holds its own
+    run(recipe(data, base=str(tmp_path / "whole"), mode="lora", kmers={"k": 3}, max_steps=2), tmp_path / "lora",
+        allow_leak=True)  # fmt: skip
+    adapted = load_any(tmp_path / "lora")
+    assert adapted.kmer_part.linear.weight.any()
+    assert not torch.equal(adapted.kmer_part.linear.weight, model.kmer_part.linear.weight)
+
+
+def test_where_the_kmers_of_a_run_start(data, classifier):
+    base = {"base": str(classifier[0]), "kmers": True}
+    made = starting_classifier(recipe(data, **base, mode="head"), _store(data))
+    assert made.config.kmers == {"k": 6, "widths": [320, 512]}
+    assert torch.equal(made.classifier.weight, load_classifier(classifier[0]).classifier.weight)
+    with pytest.raises(ValueError, match=r"mode lora needs a base with the k-mer part .* or use --mode full or --mode"):
+        starting_classifier(recipe(data, **base, mode="lora"), _store(data))
+    with pytest.raises(ValueError, match="kmers are for models of a stem and a core, got 'chromhub-chromtransfer'"):
+        starting_classifier(
+            recipe(data, preset="chromtransfer-pretraining", model={"input_length": 512}, kmers=True), _store(data)
+        )
+
+
 def test_an_adapter_of_a_classifier_brings_its_own_label(data, tmp_path):
     one = recipe(data, tracks=["t0"], max_steps=1)
     run(one, tmp_path / "base")
@@ -151,6 +193,7 @@ def test_an_adapter_of_a_classifier_brings_its_own_label(data, tmp_path):
     [
         ({"metric": "pearson"}, "metric of task classification must be one of auroc, auprc, got 'pearson'"),
         ({"task": "tracks", "class_weights": "balanced"}, "labels and class_weights are for task classification"),
+        ({"task": "tracks", "kmers": True}, "kmers are for task classification; leave them out"),
         ({"streaming": True}, "streaming is for task tracks"),
         ({"tracks": ["t0", "t0"]}, "tracks must be one or more different names"),
     ],

@@ -87,11 +87,14 @@ def test_the_target_is_the_weighted_profile():
     assert contributions(found.hypothetical, own_one_hot(codes))[60] == pytest.approx(change, rel=0.05, abs=1e-4)
 
 
+@pytest.mark.parametrize("kmers", [None, {"k": 4, "widths": [200, 512]}], ids=["network", "k-mers"])
 @pytest.mark.parametrize("method", ["deep-lift", "integrated-gradients"])
-def test_of_a_classifier_it_is_the_logit(tangermeme, method):
-    config = random_model("dcnn-tiny").config.to_dict() | {"num_labels": 2}
+def test_of_a_classifier_it_is_the_logit(tangermeme, method, kmers):
+    config = random_model("dcnn-tiny").config.to_dict() | {"num_labels": 2, "kmers": kmers}
     model = randomise(AtacForSequenceClassification(AtacConfig(**config)))
     torch.nn.init.normal_(model.classifier.weight)
+    if kmers:
+        torch.nn.init.normal_(model.kmer_part.linear.weight, std=0.1)
     codes = window()
     inputs = torch.from_numpy(codes)[None]
     shuffled = tangermeme.dinucleotide_shuffle(one_hot(inputs, torch.float32), n=3, random_state=0)[0]

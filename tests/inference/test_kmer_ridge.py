@@ -1,6 +1,6 @@
 import numpy as np
 import pytest
-from chromhub.inference.kmer_ridge import canonical_kmers, fit_kmer_ridge, kmer_counts
+from chromhub.inference.kmer_ridge import canonical_kmers, fit_kmer_ridge, kmer_counts, kmer_features
 
 
 def test_a_kmer_and_its_reverse_complement_share_a_feature():
@@ -48,6 +48,24 @@ def test_the_solution_is_that_of_the_normal_equations():
         centred.T @ centred / 300 + 0.3 * np.eye(centred.shape[1]), centred.T @ (targets - targets.mean()) / 300
     )
     np.testing.assert_allclose(ridge.predict(codes), centred @ weights + targets.mean(), atol=1e-6)
+
+
+def test_regions_in_the_middle_by_hand():
+    # AACG, 1-mers: A or T, C or G. The middle 2 bp are AC, and 9 bp are the whole window.
+    features = kmer_features(np.array([[0, 0, 1, 2]], np.uint8), k=1, widths=[2, 9])
+    np.testing.assert_allclose(np.expm1(features), [[1, 1, 2, 2]], rtol=1e-6)
+    assert np.array_equal(features[:, 2:], kmer_features(np.array([[0, 0, 1, 2]], np.uint8), k=1))
+
+
+def test_a_truth_in_the_middle_needs_its_region():
+    rng = np.random.default_rng(2)
+    codes = rng.integers(0, 4, (500, 60)).astype(np.uint8)
+    targets = kmer_features(codes, k=2, widths=[20])[:, :1]
+    parts = batches(codes[:300], targets[:300]), batches(codes[300:400], targets[300:400])
+    ridge, whole = fit_kmer_ridge(*parts, k=2, widths=[20, 60]), fit_kmer_ridge(*parts, k=2)
+    np.testing.assert_allclose(ridge.predict(codes[400:]), targets[400:], atol=0.02)
+    assert np.abs(whole.predict(codes[400:]) - targets[400:]).max() > 0.2
+    assert (ridge.widths, whole.widths) == ((20, 60), None)
 
 
 def test_without_windows_there_is_no_ridge():
