@@ -40,6 +40,10 @@ BATCH = 256
 
 Features = Callable[[np.ndarray], np.ndarray]
 WIDE = RECIPES / "human-blood-joint-types.yaml"
+MEAN_CORE = (
+    "{type: cnn, channels: [128, 128], kernel_size: 5, padding: same, pool_sizes: [16, 2, 2], "
+    "dropouts: [0.1, 0.1, 0.2], hidden_size: 128, output: position}"
+)
 # name: (what is changed, against which row, the recipe, what is set)
 SHIPPED_BASE = ["--base", SHIPPED, "--new-head", "--mode", "full"]
 RUNS: dict[str, tuple[str, str | None, list[Any]]] = {
@@ -49,11 +53,6 @@ RUNS: dict[str, tuple[str, str | None, list[Any]]] = {
         "tiny",
         [*SHIPPED_BASE, "--max-steps", 120, "--set", "learning_rate=1e-3"],
     ),
-    "tiny-steps": (
-        "480 steps",
-        "tiny-rate",
-        [*SHIPPED_BASE, "--max-steps", 480, "--set", "learning_rate=1e-3"],
-    ),
     "wide": (
         "256 filters of 15 bp and dense layers that see each position, from scratch, 600 steps",
         None,
@@ -62,7 +61,7 @@ RUNS: dict[str, tuple[str, str | None, list[Any]]] = {
     "wide-mean": (
         "the mean over positions in place of dense layers that see each",
         "wide-motifs",
-        ["--recipe", WIDE, "--max-steps", 600, "--set", "model.core.output=position"],
+        ["--recipe", WIDE, "--max-steps", 600, "--set", f"model.core={MEAN_CORE}"],
     ),
     "wide-motifs": ("filters that start as motifs", "wide", ["--recipe", WIDE, "--max-steps", 600]),
     "wide-between": (
@@ -71,9 +70,14 @@ RUNS: dict[str, tuple[str, str | None, list[Any]]] = {
         ["--recipe", WIDE, "--max-steps", 600, "--set", "between_types=0.3"],
     ),
     "wide-steps": (
-        "2,400 steps",
+        "1,200 steps",
         "wide-between",
-        ["--recipe", WIDE, "--max-steps", 2400, "--set", "between_types=0.3"],
+        ["--recipe", WIDE, "--max-steps", 1200, "--set", "between_types=0.3"],
+    ),
+    "wide-kmers": (
+        "a linear part of 6-mer counts beside the network",
+        "wide-motifs",
+        ["--recipe", WIDE, "--max-steps", 600, "--set", "kmers=true"],
     ),
 }
 
