@@ -40,6 +40,7 @@ BATCH = 256
 
 Features = Callable[[np.ndarray], np.ndarray]
 WIDE = RECIPES / "human-blood-joint-types.yaml"
+MOTIFS = ("--set", "stem_motifs=jaspar:vertebrates")
 MEAN_CORE = (
     "{type: cnn, channels: [128, 128], kernel_size: 5, padding: same, pool_sizes: [16, 2, 2], "
     "dropouts: [0.1, 0.1, 0.2], hidden_size: 128, output: position}"
@@ -56,28 +57,28 @@ RUNS: dict[str, tuple[str, str | None, list[Any]]] = {
     "wide": (
         "256 filters of 15 bp and dense layers that see each position, from scratch, 600 steps",
         None,
-        ["--recipe", WIDE, "--max-steps", 600, "--set", "stem_motifs=null"],
+        ["--recipe", WIDE, "--max-steps", 600],
     ),
     "wide-mean": (
         "the mean over positions in place of dense layers that see each",
         "wide-motifs",
-        ["--recipe", WIDE, "--max-steps", 600, "--set", f"model.core={MEAN_CORE}"],
+        ["--recipe", WIDE, "--max-steps", 600, *MOTIFS, "--set", f"model.core={MEAN_CORE}"],
     ),
-    "wide-motifs": ("filters that start as motifs", "wide", ["--recipe", WIDE, "--max-steps", 600]),
+    "wide-motifs": ("filters that start as motifs", "wide", ["--recipe", WIDE, "--max-steps", 600, *MOTIFS]),
     "wide-between": (
         "a loss over types within a window",
         "wide-motifs",
-        ["--recipe", WIDE, "--max-steps", 600, "--set", "between_types=0.3"],
+        ["--recipe", WIDE, "--max-steps", 600, *MOTIFS, "--set", "between_types=0.3"],
     ),
     "wide-steps": (
         "1,200 steps",
         "wide-between",
-        ["--recipe", WIDE, "--max-steps", 1200, "--set", "between_types=0.3"],
+        ["--recipe", WIDE, "--max-steps", 1200, *MOTIFS, "--set", "between_types=0.3"],
     ),
     "wide-kmers": (
         "a linear part of 6-mer counts beside the network",
         "wide-motifs",
-        ["--recipe", WIDE, "--max-steps", 600, "--set", "kmers=true"],
+        ["--recipe", WIDE, "--max-steps", 600, *MOTIFS, "--set", "kmers=true"],
     ),
 }
 
