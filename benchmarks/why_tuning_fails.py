@@ -26,7 +26,8 @@ from chromhub.datasets_scripts.folds import Part
 from chromhub.datasets_scripts.store import GenomeStore
 from chromhub.datasets_scripts.window_labels import LabelRule, window_labels
 from chromhub.datasets_scripts.windows import covered_bp, gc_bins
-from chromhub.inference.evaluate_classes import class_scores, evaluate_classes
+from chromhub.inference.class_measures import class_scores
+from chromhub.inference.evaluate_classes import evaluate_classes
 from chromhub.inference.kmer_ridge import kmer_features
 from chromhub.inference.load import load_any
 from real_data import RECIPES, RESULTS, build_stores, chromhub
