@@ -15,7 +15,7 @@ from pathlib import Path
 import numpy as np
 import pyBigWig
 from chromhub.datasets_scripts.store import GenomeStore
-from real_data import JOBS, RESULTS, build_stores, chromhub, pearson, train_runs
+from real_data import JOBS, RESULTS, build_stores, chromhub, train_runs
 
 BIN_SIZES = (16, 128)
 BASE = "celegans-germline"
@@ -31,6 +31,11 @@ def predicted(work: Path, run: str, store: GenomeStore, store_name: str, chrom: 
     with pyBigWig.open(str(path)) as file:
         values = np.nan_to_num(file.values(chrom, 0, length, numpy=True))
     return values[: length // bin_size * bin_size : bin_size]
+
+
+def pearson(first: np.ndarray, second: np.ndarray) -> float:
+    """Return the Pearson correlation of two (n,) arrays."""
+    return float(np.corrcoef(first, second)[0, 1])
 
 
 def log_signal(bins: np.ndarray, factor: int) -> np.ndarray:
