@@ -35,9 +35,10 @@ def start_from_motifs(stem: nn.Module, motifs: str) -> list[str]:
         FileNotFoundError: no such file.
         ValueError: a stem of another kind, too few motifs for its filters, or what `known_motifs` refuses.
     """
-    if not isinstance(stem, ConvReluUnit) or stem.conv.bias is None:
+    if not isinstance(stem, ConvReluUnit):
         raise ValueError(f"stem_motifs needs a conv stem with unit conv-relu, got {type(stem).__name__}; leave it out")
     conv = stem.conv
+    assert conv.bias is not None  # the unit's convolution has one
     database = known_motifs(motifs)
     wanted, width = conv.out_channels // 2, int(conv.kernel_size[0])
     if conv.out_channels % 2 or wanted > len(database.motifs):
