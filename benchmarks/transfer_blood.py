@@ -4,10 +4,10 @@
 
 The base (recipes/human-joint.yaml, human-joint-head.yaml) was trained on sites open in any of 85 cell types and on
 seven other blood cell types. B, CD8, GMP-B, HSC, Mono and pDC are learnt from 1, 10 and 100 % of the training windows:
-all six in one head ("together"), from scratch, with a new head alone, or with every weight; and one type at a time
-("alone", three of them), by LoRA, with the head alone or with every weight. From scratch the stem starts from motifs, as the base's did. All runs of a kind
-have the same number of optimiser steps, and keep the weights that were best on validation windows of chr22. Test
-intervals are read once a run, at its end.
+all six in one head ("together"), from scratch, with a new head alone, or with every weight; and three of them one at a
+time ("alone"), with the head alone, by LoRA, or with every weight. From scratch the stem starts from motifs, as the
+base's did. All runs of a kind have the same number of optimiser steps, and keep the weights that were best on
+validation windows of chr22. Test intervals are read once a run, at its end.
 
 What is reported, on the test interval: each type's peaks against closed windows of the same GC content, and the harder
 one against peaks of other types (AUROC, AUPRC); beside them the floor, a ridge on 6-mers of the same training windows,
