@@ -155,7 +155,11 @@ def transfer_blood() -> str:
     result = read("transfer_blood")
     if "together" not in result:
         return ""
-    groups = (("together", result["together"]), ("alone", result["alone"]["mean_over_types"]))
+    groups = (
+        ("together", result["together"]),
+        ("together-longer", result["together-longer"]),
+        ("alone", result["alone"]["mean_over_types"]),
+    )
     rows = [
         transfer_row(kind, point, result["steps"][kind])
         for kind, points in groups
@@ -168,7 +172,8 @@ def transfer_blood() -> str:
 
 def transfer_row(kind: str, point: dict, steps: int) -> list[str]:
     """One mode and fraction: the mean, and in parentheses the worst and the best seed where there are several."""
-    name = {"base": "the untuned base", "floor": "floor: 6-mer ridge"}.get(point["mode"], f"{point['mode']}, {kind}")
+    of_kind = "alone" if kind == "alone" else "together"
+    name = {"base": "the untuned base", "floor": "floor: 6-mer ridge"}.get(point["mode"], f"{point['mode']}, {of_kind}")
     share = "" if point["mode"] == "base" else f", {100 * point['fraction']:g} %"
     trained = f"{point['parameters_trained']:,} in {steps} steps" if point["parameters_trained"] else "-"
     return [f"{name}{share}", f"{point['windows']:,}", trained, *map(over_seeds, point["metrics"].values())]

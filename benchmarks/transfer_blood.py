@@ -37,8 +37,9 @@ ALONE_TYPES = ("B", "GMP-B", "Mono")  # one each of lymphoid, progenitor and mye
 SEEN = ("CD4", "CLP", "GMP-A", "GMP-C", "LMPP", "MPP", "mDC")  # by the base
 FRACTIONS = (0.01, 0.1, 1.0)
 TOGETHER, ALONE = "together", "alone"
-MODES = {TOGETHER: ("scratch", "head", "full"), ALONE: ("head", "lora", "full")}
-STEPS = {TOGETHER: 300, ALONE: 100}
+LONGER = "together-longer"  # four times the steps, on all windows
+MODES = {TOGETHER: ("scratch", "head", "full"), LONGER: ("full", "scratch"), ALONE: ("head", "lora", "full")}
+STEPS = {TOGETHER: 300, LONGER: 1200, ALONE: 100}
 METRICS = ("auroc_other_types", "auprc_other_types", "auroc_closed", "auprc_closed", "peak_signal_pearson")
 GENOME = [
     *("--fasta", "human_hg19/hg19_chrX_0-70Mb.fa.gz", "--fasta", "human_hg19/hg19_chr20.fa.gz"),
@@ -92,16 +93,17 @@ def curve(name: str, work: Path, *, seeds: int) -> Path:
     """Run the curve of all types together or of one alone, or go on with it; return its folder."""
     folder = work / "transfer-joint" / name
     if not folder.exists():
-        kind = TOGETHER if name == TOGETHER else ALONE
+        kind = name if name in (TOGETHER, LONGER) else ALONE
         chosen = {
             "--modes": ",".join(MODES[kind]),
-            "--fractions": ",".join(f"{100 * share:g}" for share in FRACTIONS),
+            "--fractions": "100" if kind == LONGER else ",".join(f"{100 * share:g}" for share in FRACTIONS),
             "--seeds": seeds if kind == TOGETHER else 1,
             "--max-steps": STEPS[kind],
         }
         options = [part for option in chosen.items() for part in option]
-        base, data, recipe = work / "blood-base", work / "data" / "blood", RECIPES / f"human-blood-{kind}.yaml"
-        tracks = ["--set", f"tracks=[{','.join(TYPES)}]" if kind == TOGETHER else f"tracks=[{name}]"]
+        base, data = work / "blood-base", work / "data" / "blood"
+        recipe = RECIPES / f"human-blood-{ALONE if kind == ALONE else TOGETHER}.yaml"
+        tracks = ["--set", f"tracks=[{name}]" if kind == ALONE else f"tracks=[{','.join(TYPES)}]"]
         command = ["curve", "--base", base, "--data", data, "--recipe", recipe, *options, *tracks]
         chromhub(*command, "--threads", 1, "-o", folder)
     return folder
@@ -210,10 +212,10 @@ def main() -> None:
     train_once(work / "blood-joint", "human-joint.yaml", joint)
     train_once(work / "blood-base", "human-joint-head.yaml", joint, "--base", work / "blood-joint")
     with ThreadPoolExecutor(arguments.jobs) as pool:
-        names = [TOGETHER, *alone]
+        names = [TOGETHER, LONGER, *alone]
         folders = pool.map(partial(curve, work=work, seeds=arguments.seeds), names)
         rows = {name: rows_of(folder) for name, folder in zip(names, folders, strict=True)}
-    together = rows.pop(TOGETHER)
+    together, longer = rows.pop(TOGETHER), rows.pop(LONGER)
     base = json.loads((work / "blood-joint" / "provenance.json").read_text())["training"]
     results = {
         "base": {
@@ -225,6 +227,7 @@ def main() -> None:
         "steps": STEPS,
         "types": list(TYPES),
         TOGETHER: points_of(together),
+        LONGER: points_of(longer),
         ALONE: {"types": alone, "mean_over_types": over_types(rows) if alone else []},
         "each_type_alone": {name: points_of(of_type) for name, of_type in rows.items()},
     }
@@ -239,7 +242,11 @@ def main() -> None:
     if arguments.json:
         print(path.read_text())
         return
-    for kind, points in ((TOGETHER, results[TOGETHER]), (ALONE, results[ALONE]["mean_over_types"])):
+    for kind, points in (
+        (TOGETHER, results[TOGETHER]),
+        (LONGER, results[LONGER]),
+        (ALONE, results[ALONE]["mean_over_types"]),
+    ):
         for point in points:
             values = "  ".join(f"{metric} {point['metrics'][metric]['mean']:.3f}" for metric in METRICS)
             print(
