@@ -1,4 +1,4 @@
-"""The stems and cores of `AtacConfig`, each a small typed configuration: what there is to choose, and its default.
+"""The stems, cores and k-mers of `AtacConfig`, each a small typed configuration: what to choose, and its default.
 
 Where Grover et al.'s code departs from the textbook, the default follows the code, which made the published numbers,
 and a field gives the textbook form; the docstring of the field says which is which.
@@ -217,6 +217,21 @@ class XlstmCoreConfig:
     mlstm_expansion: int = 2
     feedforward_expansion: int = 2
     bidirectional: bool = False
+
+
+@strict
+@dataclass
+class KmerConfig:
+    """A linear part of k-mer counts beside a classifier's network (`KmerPart`).
+
+    Args:
+        k: bases of a k-mer, 1 to 8.
+        widths: bp in the middle of the window, one region each, every one at least `k`; a width larger than the window
+            is the window.
+    """
+
+    k: int = 6
+    widths: list[int] = field(default_factory=lambda: [320, 640])
 
 
 StemConfig = ConvStemConfig | ConvNextStemConfig

@@ -13,7 +13,16 @@ from typing import Any, Literal
 from huggingface_hub.dataclasses import strict
 from transformers import PreTrainedConfig
 
-from .architecture_parts import CORES, STEMS, CnnCoreConfig, CoreConfig, DilatedCoreConfig, LstmCoreConfig, StemConfig
+from .architecture_parts import (
+    CORES,
+    STEMS,
+    CnnCoreConfig,
+    CoreConfig,
+    DilatedCoreConfig,
+    KmerConfig,
+    LstmCoreConfig,
+    StemConfig,
+)
 from .presets import PRESETS
 
 
@@ -22,12 +31,17 @@ def _parse(value: dict[str, Any], kinds: dict[str, Any], name: str) -> Any:
     kind = kinds.get(value.get("type", ""))
     if kind is None:
         raise ValueError(f"`{name}.type` must be one of {sorted(kinds)}, got {value.get('type')!r}")
+    return _filled(kind, value, f"`{name}` of type {value['type']!r}")
+
+
+def _filled(kind: Any, value: dict[str, Any], name: str) -> Any:
+    """Return the dataclass `kind`, filled from `value`."""
     known = [field.name for field in fields(kind)]
     for key in value:
         if key not in known:
             near = difflib.get_close_matches(key, known, n=1)
             hint = f"; did you mean {near[0]!r}?" if near else f"; known keys: {known}"
-            raise ValueError(f"`{name}` of type {value['type']!r} has no key {key!r}{hint}")
+            raise ValueError(f"{name} has no key {key!r}{hint}")
     return kind(**value)
 
 
@@ -54,10 +68,12 @@ class AtacConfig(PreTrainedConfig):
         mappability_weight: weight of the optional second task, the mappability of the input's bases; 0 leaves the
             head out. The paper's code has it with weight 1.
         class_weights: of a classifier: factors on the loss by class, see `classification_loss`; None is 1.
+        kmers: of a classifier: `KmerConfig` as a dictionary, a linear part of k-mer counts beside the network; None
+            leaves it out.
         label_rule: of a classifier: how its labels were made from signal, for the record and for evaluation.
 
     Raises:
-        ValueError: an unknown `type` or key of `stem` or `core`.
+        ValueError: an unknown `type` or key of `stem`, `core` or `kmers`.
         StrictDataclassError: a field of another type, or fields that do not fit each other.
     """
 
@@ -80,6 +96,7 @@ class AtacConfig(PreTrainedConfig):
     mappability_weight: float | int = 0.0
     class_weights: list[float | int] | tuple[float | int, ...] | None = None
     label_rule: dict[str, Any] | None = None
+    kmers: dict[str, Any] | None = None
 
     def __post_init__(self, **kwargs: Any) -> None:
         """Fill the defaults that depend on other fields."""
@@ -87,6 +104,8 @@ class AtacConfig(PreTrainedConfig):
             self.track_names = [f"track_{i}" for i in range(self.num_tracks)]
         self.stem = asdict(_parse(self.stem or {"type": "convnext"}, STEMS, "stem"))
         self.core = asdict(_parse(self.core or {"type": "dilated"}, CORES, "core"))
+        if self.kmers is not None:
+            self.kmers = asdict(_filled(KmerConfig, self.kmers, "`kmers`"))
         super().__post_init__(**kwargs)
 
     @classmethod
@@ -115,6 +134,11 @@ class AtacConfig(PreTrainedConfig):
     def core_config(self) -> CoreConfig:
         """The core as a typed dataclass."""
         return _parse(self.core or {}, CORES, "core")
+
+    @property
+    def kmer_config(self) -> KmerConfig | None:
+        """The part of k-mer counts as a typed dataclass, or None."""
+        return None if self.kmers is None else _filled(KmerConfig, self.kmers, "`kmers`")
 
     @property
     def num_bins(self) -> int:
@@ -154,6 +178,11 @@ class AtacConfig(PreTrainedConfig):
         if self.mappability_weight < 0:
             raise ValueError(f"`mappability_weight` must not be negative, got {self.mappability_weight}")
         self._validate_core()
+        if (kmers := self.kmer_config) is not None:
+            if not 1 <= kmers.k <= 8:
+                raise ValueError(f"`kmers.k` must be 1 to 8, got {kmers.k}")
+            if not kmers.widths or min(kmers.widths) < kmers.k:
+                raise ValueError(f"`kmers.widths` must be one or more of at least {kmers.k} bp, got {kmers.widths}")
 
     def _validate_core(self) -> None:
         """Check the core against the stem and the grid."""

@@ -27,6 +27,7 @@ from .configuration_atac import AtacConfig
 from .convnext_block import GlobalResponseNorm
 from .cores import build_core
 from .fast_evaluation import fast_prediction
+from .kmer_part import KmerPart, ZeroLinear
 from .losses import poisson_nll, profile_count_loss
 from .mappability import MappabilityHead, called_bases
 from .mixed_adapters import predict_mixed
@@ -83,7 +84,12 @@ class AtacPreTrainedModel(PreTrainedModel):
     @torch.no_grad()
     def _init_weights(self, module: nn.Module) -> None:
         """Initialise as PyTorch does by default, which is what the reference trained from."""
-        if isinstance(module, (nn.Linear, nn.Conv1d)):
+        if isinstance(module, ZeroLinear):
+            init.zeros_(module.weight)
+            init.zeros_(module.bias)
+        elif isinstance(module, KmerPart):
+            init.ones_(module.scale)
+        elif isinstance(module, (nn.Linear, nn.Conv1d)):
             init.kaiming_uniform_(module.weight, a=math.sqrt(5))
             if module.bias is not None:
                 bound = 1 / math.sqrt(module.weight[0].numel())
@@ -276,6 +282,7 @@ class AtacForTrackPrediction(AtacPreTrainedModel):
 class AtacForSequenceClassification(AtacPreTrainedModel):
     """Classify windows, e.g. open or closed in a cell line: the mean of the core's features, one linear layer.
 
+    With `config.kmers` a linear part of k-mer counts is added to its logits, see `KmerPart`.
     Loaded from a track model it keeps stem and core and starts a new classifier.
     """
 
@@ -287,6 +294,9 @@ class AtacForSequenceClassification(AtacPreTrainedModel):
         self.stem = build_stem(config.stem_config)
         self.core = core = build_core(config)
         self.classifier = nn.Linear(core.feature_channels, self.num_labels)
+        if (kmers := config.kmer_config) is not None:
+            self.kmer_part = KmerPart(kmers, self.num_labels)
+        self.has_kmers = kmers is not None  # a plain value, for torch.compile
         self.post_init()
 
     def forward(
@@ -314,6 +324,8 @@ class AtacForSequenceClassification(AtacPreTrainedModel):
         features = self.features(inputs)[1]
         pooled = features.mean(-1)
         logits = self.classifier(pooled)
+        if self.has_kmers:
+            logits = self.kmer_part(inputs, logits)
         loss = None
         if labels is not None:
             weights = self.config.class_weights
