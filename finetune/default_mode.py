@@ -1,6 +1,6 @@
 """The mode of fine-tuning where the user names none: the one that did best on about as many windows.
 
-What did best was measured by `chromhub curve` on the validation windows of six blood cell types:
+What did best was measured by `chromhub curve` on the validation windows of blood cell types that the base had not seen:
 benchmarks/transfer_blood.py rewrites measured_modes.json. Among modes that are as good, up to `TIE`, the one that
 trains fewest parameters is taken: it is the smallest to keep and to share, and leaves most of the base as it is.
 """
