@@ -235,10 +235,7 @@ def _say_missing(metrics: dict[str, Any]) -> None:
     floor, base = metrics.get("floor", {}), metrics.get("base", {})
     if floor.get("results"):
         of = "tiles" if "tile" in floor else "windows"
-        say(
-            f"floor: 6-mer ridge, {floor['training_windows']:,} training {of} of {floor['windows']}, "
-            f"{floor['seconds']:.0f} s"
-        )
+        say(f"floor: 6-mer ridge on {floor['training_windows']:,} {of} ({floor['windows']}), {floor['seconds']:.0f} s")
     for name, side in (("floor", floor), ("base", base)):
         if side.get("why") and not side["why"].startswith("left out"):
             say(f"no {name}: {side['why']}")

@@ -107,7 +107,7 @@ def _beside_words(metrics: dict[str, Any]) -> list[str]:
     if floor.get("results"):
         words.append(
             f"Floor: a ridge regression on {floor['k']}-mers, on {floor['training_windows']:,} tiles of "
-            f"{floor['tile']} bp of {floor['windows']}."
+            f"{floor['tile']} bp ({floor['windows']})."
         )
     if base.get("results"):
         words.append(f"Base: {base['model']}, which the model was fine-tuned from.")

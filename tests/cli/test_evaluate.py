@@ -27,7 +27,9 @@ def test_a_table_and_a_folder(run, store):
         ["512", "model"],
         ["512", "floor"],
     ]
-    assert "floor: 6-mer ridge, 14 training tiles of all training windows" in result.stderr
+    assert (
+        "floor: 6-mer ridge on 14 tiles (all training windows of the data by the default plan, since" in result.stderr
+    )
     assert "no base: the run has no record of a base" in result.stderr
     pearson = json.loads((run / "metrics.json").read_text())["results"]["atac"]["genome_wide"]["pooled"]["4"]["log1p"]
     assert f"{pearson['pearson']:.4f}" in rows[0]

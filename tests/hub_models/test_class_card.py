@@ -98,7 +98,7 @@ def test_the_card_shows_what_stands_beside_the_model(run):
     assert "| AUROC | AUPRC | AUROC, base | AUROC, floor | gain |" in text
     assert "| B | other_types | 3,000 | 1,000 | 0.7500 | 0.5000 | 0.6500 | 0.7000 | 0.6250 |" in text
     assert "| B | closed | 2,000 | 1,000 | 0.9100 | 0.9000 | 0.6500 | 0.7000 |  |" in text
-    assert "a ridge regression on 6-mers, on 1,759 windows of the run's own training windows;" in text
+    assert "a ridge regression on 6-mers, on 1,759 windows (the run's own training windows);" in text
     assert "* base: the model that this one was fine-tuned from" in text
     assert [result.metric_value for result in eval_results(metrics)] == [0.91, 0.9, 0.75, 0.5, 0.91, 0.9, 0.75, 0.5]
 
