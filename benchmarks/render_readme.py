@@ -161,19 +161,22 @@ def transfer_blood() -> str:
         ("alone", result["alone"]["mean_over_types"]),
     )
     rows = [
-        transfer_row(kind, point, result["steps"][kind])
+        transfer_row(" and ".join(result["alone"]["types"]) if kind == "alone" else "", point, result["steps"][kind])
         for kind, points in groups
         for point in sorted(points, key=lambda point: (point["mode"] != "base", point["mode"] != "floor"))
-        if kind == "together" or point["mode"] not in ("base", "floor")
+        if kind != "together-longer" or point["mode"] not in ("base", "floor")
     ]
     metrics = ["AUROC, other types", "AUPRC, other types", "AUROC, closed", "AUPRC, closed", "peak signal, Pearson"]
-    return table(["mean of six types", "windows", "parameters trained", *metrics], rows)
+    return table(
+        ["test AUROC: six types together, the mean; or one alone", "windows", "parameters trained", *metrics], rows
+    )
 
 
-def transfer_row(kind: str, point: dict, steps: int) -> list[str]:
+def transfer_row(alone: str, point: dict, steps: int) -> list[str]:
     """One mode and fraction: the mean, and in parentheses the worst and the best seed where there are several."""
-    of_kind = "alone" if kind == "alone" else "together"
-    name = {"base": "the untuned base", "floor": "floor: 6-mer ridge"}.get(point["mode"], f"{point['mode']}, {of_kind}")
+    of_types = f"{alone} alone" if alone else "together"
+    beside = {"base": "the untuned base", "floor": "floor: 6-mer ridge"}
+    name = f"{beside.get(point['mode'], point['mode'])}, {of_types}"
     share = "" if point["mode"] == "base" else f", {100 * point['fraction']:g} %"
     trained = f"{point['parameters_trained']:,} in {steps} steps" if point["parameters_trained"] else "-"
     return [f"{name}{share}", f"{point['windows']:,}", trained, *map(over_seeds, point["metrics"].values())]
