@@ -145,12 +145,13 @@ def test_lora_starts_as_nothing_and_merges_exactly(name):
     # a fast path that overlooked a wrapped layer would predict something else
     with plain_modules():
         assert torch.allclose(predict(adapted), unmerged, atol=1e-6)
-    unmerged = predict(adapted.double())
+    exact = predict(adapted.double())
     merged = adapted.merge_and_unload()
-    assert (predict(merged) - unmerged).abs().max() < 1e-10
+    assert (predict(merged) - exact).abs().max() < 1e-10
     assert [type(module) for module in merged.modules()] == [type(module) for module in random_model(name).modules()]
-    # in float32 too, of predictions up to 10
-    assert torch.allclose(predict(merged.float()).double(), unmerged, rtol=1e-5, atol=1e-6)
+    # in float32 too, to the digits that this processor's float32 has without merging
+    rounding = (unmerged.double() - exact).abs().max()
+    assert (predict(merged.float()).double() - exact).abs().max() < 10 * rounding + 1e-6
 
 
 @every
