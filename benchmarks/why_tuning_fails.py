@@ -230,6 +230,7 @@ def main() -> None:
         changed, against, options = RUNS[name]
         found = run(name, options, work, store, arguments.threads)
         results["runs"][name] = {"changed": changed, "against": against, **found}
+        results["runs"] = {each: results["runs"][each] for each in RUNS if each in results["runs"]}
         path.write_text(json.dumps(results, indent=1) + "\n")
     path.write_text(json.dumps(results, indent=1) + "\n")
     if arguments.json:
