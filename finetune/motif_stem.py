@@ -6,7 +6,7 @@ half as their reverse complements. Motifs are chosen to differ from one another.
 
 Each column of a filter has a mean of 0 over the four bases. With bases known that is no change, since the bias takes
 what is subtracted; but an N, which a model reads as zeros, then scores as the average base does. Without it a stretch
-of N passes every filter at once (seen: logits of -45).
+of N passes every filter at once.
 """
 
 import numpy as np

@@ -70,9 +70,6 @@ def device_name(device: torch.device) -> str:
 
 def bf16_warning(device: torch.device, capability: str | None = None) -> str | None:
     """Return a sentence where bfloat16 would be slower than float32: on an x86 CPU without AVX-512.
-
-    Measured there: a training step of convnext-dcnn-tiny takes about four times as long.
-
     Args:
         device: that computes.
         capability: of the CPU; None asks torch.
