@@ -70,6 +70,7 @@ def device_name(device: torch.device) -> str:
 
 def bf16_warning(device: torch.device, capability: str | None = None) -> str | None:
     """Return a sentence where bfloat16 would be slower than float32: on an x86 CPU without AVX-512.
+
     Args:
         device: that computes.
         capability: of the CPU; None asks torch.
