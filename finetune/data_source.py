@@ -105,8 +105,8 @@ def window_dataset(
 def unmoved_training_windows(
     recipe: Recipe, data: GenomeStore | Shards, windows: pd.DataFrame, *, config: AtacConfig
 ) -> WindowDataset | ShardWindows | LabelledWindows:
-    """Return the training windows as they lie, without jitter or turned strands; arguments as of `window_dataset`."""
-    unmoved = recipe.model_copy(update={"max_jitter": 0, "reverse_complement": False})
+    """Return the training windows as they lie, without any augmentation; arguments as of `window_dataset`."""
+    unmoved = recipe.model_copy(update={"max_jitter": 0, "reverse_complement": False, "substitutions": 0.0})
     return window_dataset(unmoved, data, windows, config=config, train=True)
 
 

@@ -10,6 +10,7 @@ from chromhub.finetune.data_source import (
     open_data,
     training_dataset,
     training_stream,
+    unmoved_training_windows,
     window_dataset,
 )
 from chromhub.finetune.recipe import Recipe
@@ -65,6 +66,16 @@ def test_training_and_validation_are_those_of_the_store(store, shards) -> None:
         for name, array in other.__getitems__([2, 0, 3]).items():
             assert np.array_equal(one.__getitems__([2, 0, 3])[name], array)
     assert found[2] == expected[2]
+
+
+def test_unmoved_windows_are_those_of_the_training_part_as_they_lie(store, shards) -> None:
+    for data, name in ((store, store.path), (shards, shards.name)):
+        made = recipe(name, substitutions=0.5)
+        train, _, _ = choose_windows(made, data, CONFIG)
+        batch = unmoved_training_windows(made, data, train, config=CONFIG).__getitems__([2, 0, 3])
+        codes, signal = store.gather(store.flat_starts(train.iloc[[2, 0, 3]]), CONFIG.input_length)
+        assert np.array_equal(batch["inputs"], codes)
+        assert np.array_equal(batch["labels"], signal)
 
 
 def test_provenance_knows_the_very_intervals(store, shards) -> None:
