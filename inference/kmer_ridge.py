@@ -7,23 +7,14 @@ windows. Training data is read once and kept as its second moments, so memory do
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from functools import cache
 
 import numpy as np
+import torch
+
+from ..modeling.kmer_part import code_counts, middle
 
 K = 6
 PENALTIES = tuple(10.0**power for power in range(-4, 4))  # of standardised features, a training window
-
-
-@cache
-def canonical_kmers(k: int = K) -> np.ndarray:
-    """Return the feature of each k-mer, (4^k,) int64; a k-mer and its reverse complement share one.
-
-    A k-mer is numbered in base 4 by its codes, the first base highest.
-    """
-    every = np.arange(4**k)
-    complement = sum((3 - (every >> (2 * i)) % 4) << (2 * (k - 1 - i)) for i in range(k))
-    return np.unique(np.minimum(every, complement), return_inverse=True)[1].astype(np.int64).ravel()
 
 
 def kmer_counts(codes: np.ndarray, *, k: int = K) -> np.ndarray:
@@ -41,19 +32,7 @@ def kmer_counts(codes: np.ndarray, *, k: int = K) -> np.ndarray:
     """
     if codes.ndim != 2 or codes.shape[1] < k:
         raise ValueError(f"windows must be (B, L) with L of at least {k}, got {codes.shape}")
-    canonical = canonical_kmers(k)
-    length = codes.shape[1] - k + 1
-    index = np.zeros((len(codes), length), np.int32)
-    for i in range(k):
-        index = index * 4 + codes[:, i : i + length]  # of known bases, each below 4
-    width = int(canonical.max()) + 1
-    if codes.max() < 4:
-        flat = canonical[index] + (np.arange(len(codes)) * width)[:, None]
-        return np.bincount(flat.ravel(), minlength=len(codes) * width).reshape(-1, width).astype(np.float32)
-    known = np.lib.stride_tricks.sliding_window_view(codes < 4, k, axis=1).all(-1)
-    rows = np.repeat(np.arange(len(codes)), known.sum(1))
-    flat = rows * width + canonical[index[known]]
-    return np.bincount(flat, minlength=len(codes) * width).reshape(-1, width).astype(np.float32)
+    return code_counts(torch.from_numpy(np.array(codes)), k).numpy()  # a copy: a store's arrays are not writable
 
 
 def kmer_features(codes: np.ndarray, *, k: int = K, widths: Sequence[int] | None = None) -> np.ndarray:
@@ -66,10 +45,7 @@ def kmer_features(codes: np.ndarray, *, k: int = K, widths: Sequence[int] | None
             takes the whole window alone.
     """
     length = codes.shape[1]
-    parts = []
-    for width in (length,) if widths is None else widths:
-        start = max(0, (length - width) // 2)
-        parts.append(kmer_counts(codes[:, start : start + min(width, length)], k=k))
+    parts = [kmer_counts(codes[:, middle(length, width)], k=k) for width in ((length,) if widths is None else widths)]
     return np.log1p(np.concatenate(parts, 1))
 
 

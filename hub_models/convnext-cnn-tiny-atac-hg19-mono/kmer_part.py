@@ -44,12 +44,12 @@ def code_counts(codes: Tensor, k: int) -> Tensor:
         (B, F) float32.
     """
     num_features, num_starts = num_canonical(k), codes.shape[1] - k + 1
-    index = codes.new_zeros((len(codes), num_starts), dtype=torch.int64)
-    known = torch.ones_like(index, dtype=torch.bool)
+    known_bases, bases = codes < 4, codes.clamp(max=3).long()
+    index = torch.zeros_like(bases[:, :num_starts])
+    known = torch.ones_like(known_bases[:, :num_starts])
     for i in range(k):
-        column = codes[:, i : i + num_starts].long()
-        known = known & (column < 4)
-        index = index * 4 + column.clamp(max=3)
+        known = known & known_bases[:, i : i + num_starts]
+        index = index * 4 + bases[:, i : i + num_starts]
     feature = torch.where(known, canonical_table(k, codes.device)[index], num_features)
     counts = torch.zeros(len(codes), num_features + 1, device=codes.device)  # the last column is for those with N
     return counts.scatter_add(1, feature, torch.ones_like(feature, dtype=counts.dtype))[:, :num_features]
@@ -83,6 +83,12 @@ def _indicators(bases: Tensor, start: int, end: int, num_starts: int) -> Tensor:
     return product
 
 
+def middle(length: int, width: int) -> slice:
+    """Return the central `width` bp of a window, all of it where it is shorter; an odd rest lies on the right."""
+    start = max(0, (length - width) // 2)
+    return slice(start, start + min(width, length))
+
+
 class KmerFeatures(nn.Module):
     """log(1 + count) of the canonical k-mers in the middle of a window, region after region.
 
@@ -112,10 +118,7 @@ class KmerFeatures(nn.Module):
         if inputs.dim() == 3:
             inputs = inputs.to(torch.promote_types(inputs.dtype, torch.float32))
         count = one_hot_counts if inputs.dim() == 3 else code_counts
-        counts = []
-        for width in self.widths:
-            start = max(0, (length - width) // 2)
-            counts.append(count(inputs[..., start : start + min(width, length)], self.k))
+        counts = [count(inputs[..., middle(length, width)], self.k) for width in self.widths]
         return torch.cat(counts, 1).log1p()
 
 

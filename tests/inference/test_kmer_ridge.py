@@ -1,10 +1,11 @@
 import numpy as np
 import pytest
-from chromhub.inference.kmer_ridge import canonical_kmers, fit_kmer_ridge, kmer_counts, kmer_features
+from chromhub.inference.kmer_ridge import fit_kmer_ridge, kmer_counts, kmer_features
+from chromhub.modeling.kmer_part import canonical_table
 
 
 def test_a_kmer_and_its_reverse_complement_share_a_feature():
-    features = canonical_kmers(6)
+    features = canonical_table(6)
     assert features.max() + 1 == 2080  # (4^6 + 4^3 palindromes) / 2
     assert features[0] == features[4**6 - 1]  # AAAAAA and TTTTTT
 
