@@ -1,6 +1,6 @@
 """Labels of windows, made from their signal: open or closed at the centre, track by track."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -13,6 +13,7 @@ from .shard_windows import ShardWindows
 from .store import GenomeStore
 
 _GATHER = 4096  # windows looked at together
+_BATCH = 1024  # windows whose bases are read together
 
 
 @dataclass(frozen=True)
@@ -119,6 +120,18 @@ class LabelledWindows(Dataset):
         batch: Mapping[str, np.ndarray] = self.signal.__getitems__(indices)
         labels, measured = labels_of(batch["labels"], self.rule, bin_size=self.bin_size, mask=batch.get("mask"))
         return {"inputs": batch["inputs"], "labels": labels} | ({} if measured is None else {"mask": measured})
+
+
+def labelled_batches(windows: LabelledWindows) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    """Yield all windows in their order, batch by batch.
+
+    Yields:
+        Base codes (B, L) uint8, and labels (B, T) float64 of 0 and 1, NaN where not known.
+    """
+    for i in range(0, len(windows), _BATCH):
+        batch = windows.__getitems__(range(i, min(i + _BATCH, len(windows))))
+        labels = batch["labels"].astype(np.float64)
+        yield batch["inputs"], np.where(batch["mask"] > 0, labels, np.nan) if "mask" in batch else labels
 
 
 def window_labels(store: GenomeStore, windows: pd.DataFrame, rule: LabelRule) -> tuple[np.ndarray, np.ndarray]:

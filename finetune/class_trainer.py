@@ -1,6 +1,5 @@
 """The trainer of classifiers: their validation is by rank, AUROC and AUPRC of each track and the mean over tracks."""
 
-from collections.abc import Iterator
 from typing import Any, cast
 
 import numpy as np
@@ -11,12 +10,11 @@ from torch.utils.data import DataLoader
 from transformers.trainer_utils import EvalLoopOutput
 
 from ..datasets_scripts.loader import WindowBatches
+from ..datasets_scripts.window_labels import labelled_batches
 from ..inference.ranking import auroc, average_precision
 from .between_types import between_types_loss
 from .kmer_fit import fit_part
 from .trainer import ChromTrainer
-
-_BATCH = 1024  # windows whose k-mers are counted together
 
 
 class ClassTrainer(ChromTrainer):
@@ -80,7 +78,7 @@ class ClassTrainer(ChromTrainer):
             _, found, labels = self.prediction_step(model, batch, False)
             batches.append((batch["inputs"].cpu().numpy(), _with_gaps(labels.cpu().numpy())))
             logits.append(found.cpu().numpy())
-        fit_part(cast(nn.Module, self.model), list(_labelled(training)), batches, np.concatenate(logits))
+        fit_part(cast(nn.Module, self.model), list(labelled_batches(training)), batches, np.concatenate(logits))
         return self.evaluation_loop(self.get_eval_dataloader(), "with k-mers").metrics or {}
 
     def prediction_step(
@@ -94,14 +92,6 @@ class ClassTrainer(ChromTrainer):
         if "mask" in inputs:
             labels = labels.masked_fill(inputs["mask"] == 0, -1)
         return output["loss"].detach().float(), output["logits"].float(), labels
-
-
-def _labelled(windows: Any) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-    """Yield batches of codes (B, L) and labels (B, T), NaN where not known, in the windows' order."""
-    for i in range(0, len(windows), _BATCH):
-        batch = windows.__getitems__(range(i, min(i + _BATCH, len(windows))))
-        labels = batch["labels"].astype(np.float64)
-        yield batch["inputs"], np.where(batch["mask"] > 0, labels, np.nan) if "mask" in batch else labels
 
 
 def _with_gaps(labels: np.ndarray) -> np.ndarray:

@@ -7,7 +7,7 @@ import torch
 
 from ..datasets_scripts.shards import Shards
 from ..datasets_scripts.store import GenomeStore
-from ..datasets_scripts.window_labels import balanced_weights
+from ..datasets_scripts.window_labels import balanced_weights, labelled_batches
 from ..inference.load import Classifier, load_any
 from ..modeling import (
     CHROMTRANSFER_PRESETS,
@@ -24,7 +24,6 @@ from .recipe import Recipe
 _PREFIX = "chromtransfer-"
 _LENGTHS = ("input_length", "target_length")
 _MIDDLE = 320  # bp: two nucleosomes' worth, which told blood cell types apart better than the whole window
-_BATCH = 1024  # windows whose labels are counted together
 
 
 def starting_classifier(recipe: Recipe, store: GenomeStore | Shards) -> Classifier:
@@ -93,13 +92,8 @@ def set_label_rule(config: Any, recipe: Recipe, train_windows: Any) -> None:
     config.label_rule = recipe.labels.model_dump()
     weights = recipe.class_weights
     if weights == "balanced":
-        batches = [
-            train_windows.__getitems__(range(i, min(i + _BATCH, len(train_windows))))
-            for i in range(0, len(train_windows), _BATCH)
-        ]
-        labels = np.concatenate([batch["labels"] for batch in batches]) > 0
-        known = np.concatenate([batch.get("mask", np.ones_like(batch["labels"])) for batch in batches]) > 0
-        config.class_weights = balanced_weights(labels, known)
+        labels = np.concatenate([labels for _, labels in labelled_batches(train_windows)])
+        config.class_weights = balanced_weights(labels > 0, ~np.isnan(labels))
     else:
         config.class_weights = None if weights is None else list(weights)
 

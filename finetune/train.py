@@ -113,8 +113,9 @@ def train(
         getattr(model, "activation_checkpointing_enable", model.gradient_checkpointing_enable)()
     chosen = choose_rows(recipe, store) if is_landscape else choose_windows(recipe, store, config)
     train_windows, valid_windows, report = chosen
+    unmoved: Any = unmoved_training_windows(recipe, store, train_windows, config=config) if is_classifier else None
     if is_classifier:
-        set_label_rule(config, recipe, unmoved_training_windows(recipe, store, train_windows, config=config))
+        set_label_rule(config, recipe, unmoved)
     model = attach(model, recipe.mode or "scratch", lora=recipe.lora, batch_norm=recipe.batch_norm or "train")
     if recipe.kmers is not None:
         neutral_part(model)
@@ -182,7 +183,7 @@ def train(
         if recipe.kmers is not None and isinstance(trainer, ClassTrainer):
             if main:
                 say("fitting the k-mer part")
-            re_estimated = trainer.fit_kmers(unmoved_training_windows(recipe, store, train_windows, config=config))
+            re_estimated = trainer.fit_kmers(unmoved)
     seconds = time.monotonic() - started
 
     state = trainer.state
