@@ -24,9 +24,9 @@ from chromhub.datasets_scripts.chosen_tracks import ChosenTracks
 from chromhub.datasets_scripts.dataset import WindowPlan, training_windows
 from chromhub.datasets_scripts.folds import Part
 from chromhub.datasets_scripts.store import GenomeStore
-from chromhub.datasets_scripts.window_labels import LabelRule, window_labels
-from chromhub.datasets_scripts.windows import covered_bp, gc_bins
-from chromhub.inference.class_measures import class_scores
+from chromhub.datasets_scripts.window_labels import LabelRule
+from chromhub.inference.class_measures import SETS, ClassWindows
+from chromhub.inference.class_predictions import class_logits
 from chromhub.inference.evaluate_classes import evaluate_classes
 from chromhub.inference.kmer_ridge import kmer_features
 from chromhub.inference.load import load_any
@@ -36,7 +36,6 @@ from transfer_blood import JOB, TYPES
 SHIPPED = Path(__file__).parent.parent / "hub_models" / "convnext-cnn-tiny-dhs-hg19"
 LENGTH = 640  # bp
 PENALTIES = (1e-4, 1e-3, 1e-2, 0.1, 0.3, 1.0, 3.0, 10.0, 30.0)
-SETS = ("other_types", "closed")
 BATCH = 256
 
 Features = Callable[[np.ndarray], np.ndarray]
@@ -84,65 +83,45 @@ RUNS: dict[str, tuple[str, str | None, list[Any]]] = {
 }
 
 
-class Windows:
-    """The windows of a part, with what they are measured by.
-
-    Args:
-        store: of all types.
-        part: "train" or "valid".
-    """
-
-    def __init__(self, store: GenomeStore, part: Part) -> None:
-        jitter = 64 if part == "train" else 0  # as the runs have them
-        plan = WindowPlan("peaks+background")
-        table, _ = training_windows(store, plan, input_length=LENGTH, max_jitter=jitter, part=part)
-        self.codes = store.gather_codes(store.flat_starts(table), LENGTH)
-        self.labels, self.known = window_labels(store, table, LabelRule())
-        self.has_peak = covered_bp(table, store.peaks) > 0
-        self.gc = gc_bins(store, table)
-
-    def measure(self, scores: np.ndarray, chosen: list[int]) -> dict[str, float]:
-        """Return the mean AUROC over chosen types of (n, T) scores, against each set."""
-        found = [
-            class_scores(scores[:, i], self.labels[:, i], self.known[:, i], self.has_peak, self.gc, 1.0, 0)
-            for i in chosen
-        ]
-        return {name: float(np.mean([result[name]["auroc"] for result in found])) for name in SETS}
+def windows_of(store: GenomeStore, part: Part) -> tuple[np.ndarray, ClassWindows]:
+    """Return the base codes (n, 640) of the windows that runs choose of a part, and what is true of them."""
+    jitter = 64 if part == "train" else 0
+    plan = WindowPlan("peaks+background")
+    table, _ = training_windows(store, plan, input_length=LENGTH, max_jitter=jitter, part=part)
+    codes = store.gather_codes(store.flat_starts(table), LENGTH)
+    return codes, ClassWindows.of(store, table, LabelRule(), negative_ratio=1.0, seed=0)
 
 
-def ridge_scores(features: Features, train: Windows, valid: Windows, chosen: list[int]) -> dict[str, Any]:
+def mean_auroc(results: dict[str, Any]) -> dict[str, float]:
+    """Return the mean over the six types against each set, of `results` of an evaluation."""
+    return {name: float(np.mean([results[track][name]["auroc"] for track in TYPES])) for name in SETS}
+
+
+def ridge_scores(
+    features: Features, train: tuple[np.ndarray, ClassWindows], valid: tuple[np.ndarray, ClassWindows]
+) -> dict[str, Any]:
     """Fit ridge regressions of the labels on features of the bases; return the best penalty's measures."""
-    inputs, held_out = features(train.codes), features(valid.codes)
+    inputs, held_out = features(train[0]), features(valid[0])
     mean, scale = inputs.mean(0), np.maximum(inputs.std(0), 1e-6)
     inputs, held_out = (inputs - mean) / scale, (held_out - mean) / scale
-    targets = train.labels.astype(np.float32)
+    targets = train[1].labels.astype(np.float32)
     values, vectors = np.linalg.eigh((inputs.T @ inputs / len(inputs)).astype(np.float64))
     projected = vectors.T @ (inputs.T @ (targets - targets.mean(0)) / len(inputs))
     rotated = held_out @ vectors.astype(np.float32)
-    tried = [
-        {
-            "penalty": penalty,
-            **valid.measure(rotated @ (projected / (np.maximum(values, 0)[:, None] + penalty)), chosen),
-        }
-        for penalty in PENALTIES
-    ]
+    tried = []
+    for penalty in PENALTIES:
+        scores = rotated @ (projected / (np.maximum(values, 0)[:, None] + penalty))
+        tried.append({"penalty": penalty, **mean_auroc(valid[1].measure(scores)["results"])})
     return {"features": inputs.shape[1], **max(tried, key=lambda row: row["other_types"])}
 
 
-def centre_kmers(width: int) -> Features:
-    """Return the features that count 6-mers in the central bp."""
-    first = (LENGTH - width) // 2
+def kmers(*widths: int) -> Features:
+    """Return the features that count 6-mers in the central bp, one region a width."""
 
     def features(codes: np.ndarray) -> np.ndarray:
-        pieces = [kmer_features(codes[i : i + BATCH, first : first + width]) for i in range(0, len(codes), BATCH)]
-        return np.concatenate(pieces)
+        return np.concatenate([kmer_features(piece, widths=widths) for piece in pieces_of(codes)])
 
     return features
-
-
-def joined(*parts: Features) -> Features:
-    """Return the features of several kinds, side by side."""
-    return lambda codes: np.concatenate([part(codes) for part in parts], axis=1)
 
 
 def base_features(*, by_position: bool) -> Features:
@@ -152,24 +131,24 @@ def base_features(*, by_position: bool) -> Features:
     @torch.no_grad()
     def features(codes: np.ndarray) -> np.ndarray:
         found = []
-        for i in range(0, len(codes), BATCH):
-            hidden = model(torch.from_numpy(np.ascontiguousarray(codes[i : i + BATCH]))).last_hidden_state
+        for piece in pieces_of(codes):
+            hidden = model(torch.from_numpy(piece)).last_hidden_state
             found.append((hidden.flatten(1) if by_position else hidden.mean(-1)).numpy())
         return np.concatenate(found)
 
     return features
 
 
-def untuned(valid: Windows, chosen: list[int]) -> dict[str, float]:
+def pieces_of(codes: np.ndarray) -> list[np.ndarray]:
+    """Cut windows into batches."""
+    return [codes[i : i + BATCH] for i in range(0, len(codes), BATCH)]
+
+
+def untuned(codes: np.ndarray, valid: ClassWindows) -> dict[str, float]:
     """Return the measures of the shipped base as it is, one score for all types."""
     model: Any = load_any(SHIPPED).eval()
-    with torch.no_grad():
-        pieces = [
-            model(torch.from_numpy(np.ascontiguousarray(valid.codes[i : i + BATCH]))).logits
-            for i in range(0, len(valid.codes), BATCH)
-        ]
-    scores = torch.cat(pieces).numpy()
-    return valid.measure(np.repeat(scores, valid.labels.shape[1], axis=1), chosen)
+    scores = np.concatenate(list(class_logits(model, pieces_of(codes), average_rc=False)))
+    return mean_auroc(valid.measure(np.repeat(scores, len(valid.names), axis=1))["results"])
 
 
 def run(name: str, options: list[Any], work: Path, store: GenomeStore, threads: int) -> dict[str, Any]:
@@ -193,7 +172,7 @@ def run(name: str, options: list[Any], work: Path, store: GenomeStore, threads: 
         "parameters": training["parameters_trained"],
         "steps": training["steps"],
         "seconds": training["wall_seconds"],
-        **{name: float(np.mean([results[track][name]["auroc"] for track in TYPES])) for name in SETS},
+        **mean_auroc(results),
     }
 
 
@@ -209,22 +188,20 @@ def main() -> None:
     work = arguments.work
     build_stores(JOB, arguments.data, work)
     store = GenomeStore.open(work / "data" / "blood")
-    chosen = [store.track_names.index(name) for name in TYPES]
     path = RESULTS / "why_tuning_fails.json"
     results: dict[str, Any] = json.loads(path.read_text()) if path.exists() else {"untuned": {}, "runs": {}}
     if not results["untuned"]:
-        train, valid = Windows(store, "train"), Windows(store, "valid")
-        whole, centre = centre_kmers(LENGTH), centre_kmers(320)
+        train, valid = windows_of(store, "train"), windows_of(store, "valid")
         linear = {
-            "6-mers of the window (the floor)": whole,
-            "6-mers of the central 320 bp": centre,
-            "6-mers of both": joined(centre, whole),
+            "6-mers of the window (the floor)": kmers(LENGTH),
+            "6-mers of the central 320 bp": kmers(320),
+            "6-mers of both": kmers(320, LENGTH),
             "the shipped base's features, mean over the window": base_features(by_position=False),
             "the shipped base's features, each position": base_features(by_position=True),
         }
         results["untuned"] = {
-            "the shipped base as it is": untuned(valid, chosen),
-            **{name: ridge_scores(features, train, valid, chosen) for name, features in linear.items()},
+            "the shipped base as it is": untuned(*valid),
+            **{name: ridge_scores(features, train, valid) for name, features in linear.items()},
         }
     for name in arguments.run or RUNS:
         changed, against, options = RUNS[name]
