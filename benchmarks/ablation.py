@@ -26,9 +26,7 @@ from functools import partial
 from pathlib import Path
 
 import torch
-import typer
 import yaml
-from chromhub.cli import app
 from chromhub.modeling import AtacConfig, AtacForTrackPrediction
 from matplotlib.figure import Figure
 from real_data import JOBS, RECIPES, RESULTS, build_stores
@@ -59,15 +57,6 @@ FACTORS: dict[str, dict[str, object]] = {
 def steps_of(minutes: float) -> int:
     """Return the steps of a run of about so many minutes: whole epochs, so that warm restarts end one."""
     return EPOCH * max(1, round(60 * minutes / SECONDS_PER_STEP / EPOCH))
-
-
-def strand_flags(*, both: bool) -> list[str]:
-    """Return the flags that let `chromhub evaluate` average both strands or not, whichever it does by itself."""
-    command = typer.main.get_command(app).commands["evaluate"]
-    known = {option for parameter in command.params for option in parameter.opts}
-    if "--one-strand" in known:
-        return [] if both else ["--one-strand"]
-    return ["--reverse-complement"] if both else []
 
 
 def alone(*arguments: object) -> dict[str, float]:
@@ -113,7 +102,7 @@ def evaluate(folder: Path, store: Path, *, both: bool) -> dict[str, float]:
         bins = [argument for size in BIN_SIZES for argument in ("--bin-size", size)]
         alone(
             *("evaluate", folder, "--data", store, "--part", "valid", "--allow-leak", "-o", output, "--device", "cpu"),
-            *("--threads", 1, *bins, *strand_flags(both=both)),
+            *("--threads", 1, *bins, "--no-floor", *([] if both else ["--one-strand"])),
         )
     (sets,) = json.loads((output / "metrics.json").read_text())["results"].values()
     pooled = sets["genome_wide"]["pooled"]

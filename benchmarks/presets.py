@@ -39,7 +39,7 @@ def run(name: str, work: Path) -> dict:
         chromhub("train", "--recipe", recipe, "--preset", preset, *settings, "--data", data, "-o", folder, *resume)
     if not (folder / "evaluation").exists():
         bins = [argument for size in BIN_SIZES for argument in ("--bin-size", size)]
-        chromhub("evaluate", folder, "--data", data, *bins, "-o", folder / "evaluation")
+        chromhub("evaluate", folder, "--data", data, *bins, "--no-floor", "-o", folder / "evaluation")
     metrics = json.loads((folder / "evaluation" / "metrics.json").read_text())
     (sets,) = metrics["results"].values()
     record = json.loads((folder / "provenance.json").read_text())

@@ -124,7 +124,8 @@ def evaluate_run(work: Path, name: str, store: str) -> dict:
     folder = work / name / "evaluation"
     if not folder.exists():
         bins = [argument for size in BIN_SIZES for argument in ("--bin-size", size)]
-        chromhub("evaluate", work / name, "--data", work / "data" / store, *bins, "-o", folder)
+        options = [*bins, "--no-floor", "-o", folder]  # the floor is that of the store: `ridge_floor`
+        chromhub("evaluate", work / name, "--data", work / "data" / store, *options)
     return json.loads((folder / "metrics.json").read_text())
 
 

@@ -106,7 +106,7 @@ def build(
         fragments,
         kinds=kind,
         barcodes=barcodes,
-        tn5_shift=_parse_shift(tn5_shift),
+        tn5_shift=parse_shift(tn5_shift),
         rules=ReadRules(min_mapq, cast(Duplicates, duplicates)),
         exclude=tuple(exclude),
         depth=parse_normalise(normalise),
@@ -272,7 +272,7 @@ def _region(store: GenomeStore, text: str | None) -> tuple[str, int, int]:
     return chrom, max(0, summit - 10_000), min(store.chrom_sizes[chrom], summit + 10_000)
 
 
-def _parse_shift(text: str) -> tuple[int, int]:
+def parse_shift(text: str) -> tuple[int, int]:
     """Read "4,-4"."""
     try:
         first, last = (int(part) for part in text.split(","))

@@ -11,7 +11,7 @@ from ..datasets_scripts.sheet import read_sheet
 from ..datasets_scripts.store import GenomeStore
 from ..datasets_scripts.track_details import TrackDetails
 from .console import command, out, print_json, progress, say
-from .data import Json, _parse_shift, data_app
+from .data import Json, data_app, parse_shift
 from .data_inputs import track_sources
 
 _Store = Annotated[Path, typer.Argument(metavar="STORE", help="Folder made by `chromhub data build`.")]
@@ -31,7 +31,7 @@ def add_track(
 ) -> None:
     """Add tracks to a store, without making its genome or other tracks again."""
     old = GenomeStore.open(store_path, in_memory=False)
-    given = track_sources(track, fragments, tn5_shift=_parse_shift(tn5_shift))
+    given = track_sources(track, fragments, tn5_shift=parse_shift(tn5_shift))
     details = {
         source.name: TrackDetails(mask_gaps=mask_gaps * (source.kind == "bigwig"), tolerance=tolerance)
         for source in given

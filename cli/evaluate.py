@@ -11,7 +11,7 @@ from rich.table import Table
 
 from ..datasets_scripts.folds import PARTS, Part
 from .console import command, out, print_json, progress, say
-from .data import _parse_shift
+from .data import parse_shift
 from .data_inputs import track_sources
 
 if TYPE_CHECKING:
@@ -149,7 +149,7 @@ def _beside_of(run: str, *, floor: bool, base: bool, reads: Sequence[str], tn5_s
     from ..hub_models.base_at_hand import base_at_hand
     from ..inference.beside import Beside
 
-    given = track_sources((), reads, tn5_shift=_parse_shift(tn5_shift))
+    given = track_sources((), reads, tn5_shift=parse_shift(tn5_shift))
     return lambda model, store: Beside(
         floor_windows(run, model, store) if floor else "left out (--no-floor)",
         base_at_hand(run) if base else "left out (--no-base)",
@@ -168,8 +168,7 @@ def print_landscape(metrics: dict[str, Any]) -> None:
             for predictor, scales in predictors.items():
                 log, raw = scales["log2p1"], scales["raw"]
                 numbers = (log["pearson"], raw["pearson"], raw["spearman"], raw["r2"])
-                cells = ("-" if number is None else f"{number:.4f}" for number in numbers)
-                table.add_row(escape(track), level.replace("_", " "), predictor, f"{raw['n']:,}", *cells)
+                table.add_row(escape(track), level.replace("_", " "), predictor, f"{raw['n']:,}", *map(_shown, numbers))
     out.print(table)
 
 

@@ -36,6 +36,17 @@ from .train import train
 
 FRACTIONS = (0.01, 0.03, 0.1, 0.3, 1.0)
 MODES = ("scratch", "head", "full", "lora")
+# What a row tells of a predictor that no run made.
+_UNTRAINED: dict[str, Any] = {
+    "windows": 0,
+    "steps": 0,
+    "best_step": 0,
+    "seconds": 0.0,
+    "parameters_trained": 0,
+    "peak_memory_gb": None,
+    "device": "",
+    "valid": None,
+}
 _EPOCHS = 1_000_000  # `max_steps` ends a run, not its passes over the data
 
 
@@ -282,8 +293,7 @@ def _run_cell(
         batch_size=recipe.eval_batch_size,
         beside_of=_beside_of(recipe, base, floor=floor),
     )
-    row = {
-        **asdict(cell),
+    told = {
         "windows": trained["windows"]["train"],
         "steps": trained["steps"],
         "best_step": trained["best_step"],
@@ -292,39 +302,27 @@ def _run_cell(
         "peak_memory_gb": memory,
         "device": trained["device"],
         "valid": trained[f"eval_{recipe.metric}"],
-        "metrics": headline_metrics(metrics),
     }
     if floor and metrics["floor"].get("results"):
-        told = metrics["floor"]
-        cost = {"windows": row["windows"], "seconds": told["seconds"]}
-        _write_row(folder, Cell(FLOOR, cell.fraction, cell.seed), metrics, told, **cost)
+        cost = {"windows": told["windows"], "seconds": metrics["floor"]["seconds"]}
+        _write_row(folder, Cell(FLOOR, cell.fraction, cell.seed), _UNTRAINED | cost, _beside_metrics(metrics, FLOOR))
     if base is not None and metrics["base"].get("results"):
-        _write_row(folder, Cell(BASE, 0.0, 0), metrics, metrics["base"], windows=0, seconds=0.0)
-    with finished_file(folder / "rows" / f"{cell.name}.json", overwrite=True) as partial:
-        partial.write_text(json.dumps(row, indent=1, allow_nan=False) + "\n")
+        _write_row(folder, Cell(BASE, 0.0, 0), _UNTRAINED, _beside_metrics(metrics, BASE))
+    _write_row(folder, cell, told, headline_metrics(metrics))
     if not keep:
         shutil.rmtree(run)
 
 
-def _write_row(
-    folder: Path, cell: Cell, metrics: dict[str, Any], found: dict[str, Any], *, windows: int, seconds: float
-) -> None:
-    """Write the row of what was measured beside a cell; a metric that it lacks is None."""
-    measured = headline_metrics({"task": metrics.get("task"), **found})
-    row = {
-        **asdict(cell),
-        "windows": windows,
-        "steps": 0,
-        "best_step": 0,
-        "seconds": seconds,
-        "parameters_trained": 0,
-        "peak_memory_gb": None,
-        "device": "",
-        "valid": None,
-        "metrics": {name: measured.get(name) for name in headline_metrics(metrics)},
-    }
+def _beside_metrics(metrics: dict[str, Any], name: str) -> dict[str, float | None]:
+    """Return the metrics of the model, measured on what stands beside it; one that it lacks is None."""
+    measured = headline_metrics({"task": metrics.get("task"), **metrics[name]})
+    return {metric: measured.get(metric) for metric in headline_metrics(metrics)}
+
+
+def _write_row(folder: Path, cell: Cell, told: dict[str, Any], metrics: dict[str, Any]) -> None:
+    """Write the row of a cell: what is told of its run, and its metrics."""
     with finished_file(folder / "rows" / f"{cell.name}.json", overwrite=True) as partial:
-        partial.write_text(json.dumps(row, indent=1, allow_nan=False) + "\n")
+        partial.write_text(json.dumps({**asdict(cell), **told, "metrics": metrics}, indent=1, allow_nan=False) + "\n")
 
 
 def _forget_peak_memory() -> None:

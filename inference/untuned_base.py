@@ -11,6 +11,7 @@ import torch
 from ..datasets_scripts.store import GenomeStore
 from ..datasets_scripts.store_files import PADDING
 from ..modeling import AtacConfig, AtacForTrackPrediction
+from .averaging import BOTH_STRANDS
 from .class_predictions import class_logits
 from .floor import read_signal
 from .load import Classifier, output_names
@@ -96,7 +97,7 @@ def base_signal(
     *,
     batch_size: int = 64,
     device: torch.device | str | None = None,
-    average_rc: bool = False,
+    average_rc: bool = BOTH_STRANDS,
 ) -> Iterator[tuple[str, np.ndarray, np.ndarray]]:
     """Predict the targets of a model's windows with its base, a track model, and read their true signal.
 

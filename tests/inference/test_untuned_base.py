@@ -100,7 +100,8 @@ def test_a_track_model_is_its_own_base(store):
 def test_a_base_that_reads_further_predicts_the_same_targets(store):
     model, base = track_model(["one", "two"]), track_model(["two"], length=4096, target=512, seed=1)
     windows, _ = evaluation_windows(store, "test", input_length=2048, target_length=1024)
-    pieces = list(base_signal(UntunedBase("b", base), store, windows, model.config, batch_size=4))
+    one_strand = {"batch_size": 4, "average_rc": False}
+    pieces = list(base_signal(UntunedBase("b", base), store, windows, model.config, **one_strand))
     predicted, true = (np.concatenate([piece[i] for piece in pieces]) for i in (1, 2))
     start = int(windows["start"].iloc[2]) + 512
     codes = store.gather_codes(store.flat_starts(windows.iloc[2:3]) + 512 - 1536, 4096)
