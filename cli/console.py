@@ -10,7 +10,7 @@ import os
 import re
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import typer
 from huggingface_hub.errors import StrictDataclassError
@@ -26,6 +26,13 @@ app = typer.Typer(
 )
 err = Console(stderr=True, highlight=False)
 out = Console(highlight=False)
+# of each command that predicts from sequence
+OneStrand = Annotated[
+    bool,
+    typer.Option(
+        "--one-strand", help="Predict the given strand alone, in about half the time.  [default: both, averaged]"
+    ),
+]
 
 _REFUSED = (errno.EACCES, errno.EPERM, errno.EROFS)
 _REMEDIES = {

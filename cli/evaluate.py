@@ -10,7 +10,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from ..datasets_scripts.folds import PARTS, Part
-from .console import command, out, print_json, progress, say
+from .console import OneStrand, command, out, print_json, progress, say
 from .data import parse_shift
 from .data_inputs import track_sources
 
@@ -50,12 +50,7 @@ def evaluate(
         str, typer.Option(help="Of --reads whose track was made of something else: 0,0 (shifted), 4,-4 or 4,-5.")
     ] = "0,0",
     batch_size: Annotated[int, typer.Option(help="Windows predicted at once.", min=1)] = 64,
-    one_strand: Annotated[
-        bool,
-        typer.Option(
-            "--one-strand", help="Predict the given strand alone, in about half the time.  [default: both, averaged]"
-        ),
-    ] = False,
+    one_strand: OneStrand = False,
     allow_leak: Annotated[
         bool, typer.Option("--allow-leak", help="Evaluate on what the model was trained or selected on; is recorded.")
     ] = False,

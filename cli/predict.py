@@ -5,7 +5,7 @@ from typing import Annotated, Any
 
 import typer
 
-from .console import command, out, print_json, progress, say
+from .console import OneStrand, command, out, print_json, progress, say
 
 
 @command()
@@ -27,12 +27,7 @@ def predict(
     regions: Annotated[Path | None, typer.Option(help="BED of the regions to predict.")] = None,
     everything: Annotated[bool, typer.Option("--all", help="The whole genome.")] = False,
     batch_size: Annotated[int, typer.Option(help="Windows predicted at once.", min=1)] = 64,
-    one_strand: Annotated[
-        bool,
-        typer.Option(
-            "--one-strand", help="Predict the given strand alone, in about half the time.  [default: both, averaged]"
-        ),
-    ] = False,
+    one_strand: OneStrand = False,
     bf16: Annotated[
         bool, typer.Option("--bf16", help="Compute in bfloat16: faster, equal to about two digits.")
     ] = False,

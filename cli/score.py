@@ -5,7 +5,7 @@ from typing import Annotated, Any
 
 import typer
 
-from .console import command, out, print_json, progress, say
+from .console import OneStrand, command, out, print_json, progress, say
 
 
 @command()
@@ -38,12 +38,7 @@ def score(
     shift: Annotated[
         list[int] | None, typer.Option(help="bp to move the window by; repeatable, averaged.  [default: 0]")
     ] = None,
-    one_strand: Annotated[
-        bool,
-        typer.Option(
-            "--one-strand", help="Predict the given strand alone, in about half the time.  [default: both, averaged]"
-        ),
-    ] = False,
+    one_strand: OneStrand = False,
     null: Annotated[int, typer.Option(help="Matched random variants for p-values; 0 for none.", min=0)] = 0,
     pseudocount: Annotated[
         float | None,
