@@ -158,23 +158,29 @@ def transfer_blood() -> str:
     groups = (
         ("together", result["together"]),
         ("together-longer", result["together-longer"]),
+        ("together-dhs-base", result.get("together-dhs-base", [])),
         ("alone", result["alone"]["mean_over_types"]),
     )
+    alone = result["alone"]["types"]
+    kinds = {
+        "together": "together",
+        "together-longer": "together",
+        "together-dhs-base": "together, from the base that saw no blood type",
+        "alone": "each alone" if len(alone) == len(result["types"]) else " and ".join(alone) + " alone",
+    }
     rows = [
-        transfer_row(" and ".join(result["alone"]["types"]) if kind == "alone" else "", point, result["steps"][kind])
+        transfer_row(kinds[kind], point, result["steps"][kind])
         for kind, points in groups
         for point in sorted(points, key=lambda point: (point["mode"] != "base", point["mode"] != "floor"))
         if kind != "together-longer" or point["mode"] not in ("base", "floor")
+        if kind != "together-dhs-base" or point["mode"] != "floor"
     ]
     metrics = ["AUROC, other types", "AUPRC, other types", "AUROC, closed", "AUPRC, closed", "peak signal, Pearson"]
-    return table(
-        ["test AUROC: six types together, the mean; or one alone", "windows", "parameters trained", *metrics], rows
-    )
+    return table(["test AUROC, mean over the types", "windows", "parameters trained", *metrics], rows)
 
 
-def transfer_row(alone: str, point: dict, steps: int) -> list[str]:
+def transfer_row(of_types: str, point: dict, steps: int) -> list[str]:
     """One mode and fraction: the mean, and in parentheses the worst and the best seed where there are several."""
-    of_types = f"{alone} alone" if alone else "together"
     beside = {"base": "the untuned base", "floor": "floor: 6-mer ridge"}
     name = f"{beside.get(point['mode'], point['mode'])}, {of_types}"
     share = "" if point["mode"] == "base" else f", {100 * point['fraction']:g} %"

@@ -8,8 +8,8 @@ B, CD8, GMP-B, HSC, Mono and pDC, of each type's peaks against peaks of other ty
 windows without a peak of the same GC content ("closed").
 
 First come models that are not tuned: ridge regressions on 6-mer counts and on the features of the shipped base. They
-say what is in the sequence, and where. Then networks, each with one change against the row that it names. Runs that lie
-in the work folder are not made again.
+say what is in the sequence, and where. Then networks, each with one change against the row that it names; the last ones
+start from a base that seven other blood cell types trained. Runs that lie in the work folder are not made again.
 """
 
 import argparse
@@ -47,6 +47,10 @@ MEAN_CORE = (
 )
 # name: (what is changed, against which row, the recipe, what is set)
 SHIPPED_BASE = ["--base", SHIPPED, "--new-head", "--mode", "full"]
+JOINT = [
+    *("--base", SHIPPED.with_name("cnn-dhs-hg19-joint"), "--mode", "full"),
+    *("--recipe", RECIPES / "human-blood-together.yaml", "--set", f"tracks=[{','.join(TYPES)}]"),
+]
 RUNS: dict[str, tuple[str, str | None, list[Any]]] = {
     "tiny": ("the shipped base, all types in one head, 120 steps at 1e-4", None, [*SHIPPED_BASE, "--max-steps", 120]),
     "tiny-rate": (
@@ -80,6 +84,10 @@ RUNS: dict[str, tuple[str, str | None, list[Any]]] = {
         "wide-motifs",
         ["--recipe", WIDE, "--max-steps", 600, *MOTIFS, "--set", "kmers=true"],
     ),
+    "joint": ("the joint base, every weight for six types, 300 steps at 1e-3", None, [*JOINT, "--max-steps", 300]),
+    "joint-rate": ("learning rate 3e-4", "joint", [*JOINT, "--max-steps", 300, "--set", "learning_rate=3e-4"]),
+    "joint-head": ("the head alone", "joint", [*JOINT, "--max-steps", 300, "--mode", "head"]),
+    "joint-steps": ("1,200 steps", "joint", [*JOINT, "--max-steps", 1200]),
 }
 
 
