@@ -87,6 +87,11 @@ RUNS: dict[str, tuple[str, str | None, list[Any]]] = {
     "joint": ("the joint base, every weight for six types, 300 steps at 1e-3", None, [*JOINT, "--max-steps", 300]),
     "joint-rate": ("learning rate 3e-4", "joint", [*JOINT, "--max-steps", 300, "--set", "learning_rate=3e-4"]),
     "joint-head": ("the head alone", "joint", [*JOINT, "--max-steps", 300, "--mode", "head"]),
+    "joint-kmers": (
+        "a linear part of 6-mer counts beside the network",
+        "joint",
+        [*JOINT, "--max-steps", 300, "--set", "kmers=true"],
+    ),
     "joint-steps": ("1,200 steps", "joint", [*JOINT, "--max-steps", 1200]),
 }
 
