@@ -5,6 +5,7 @@ alone loads the model (with `trust_remote_code=True`). Within chromhub a model f
 """
 
 import ast
+import json
 import re
 import symtable
 import tokenize
@@ -18,6 +19,19 @@ from itertools import pairwise
 from pathlib import Path
 
 BUNDLE = "modeling_chromhub.py"
+# What transformers finds in the bundle, by the architecture that config.json names.
+_CLASSIFIER = "AutoModelForSequenceClassification"
+AUTO_CLASSES = {
+    "AtacForTrackPrediction": {"AutoConfig": "AtacConfig", "AutoModel": "AtacForTrackPrediction"},
+    "AtacForSequenceClassification": {"AutoConfig": "AtacConfig", _CLASSIFIER: "AtacForSequenceClassification"},
+    "ChromTransferModel": {"AutoConfig": "ChromTransferConfig", "AutoModel": "ChromTransferModel"},
+    "ChromTransferForSequenceClassification": {
+        "AutoConfig": "ChromTransferConfig",
+        "AutoModel": "ChromTransferModel",
+        _CLASSIFIER: "ChromTransferForSequenceClassification",
+    },
+    "ClasterForProfileRegression": {"AutoConfig": "ClasterConfig", "AutoModel": "ClasterForProfileRegression"},
+}
 MODELING = Path(__file__).parent.parent / "modeling"
 _LINE = 120  # characters
 
@@ -121,9 +135,26 @@ def bundle(classes: dict[str, str], *, folder: Path = MODELING) -> str:
     return text
 
 
-def auto_map(classes: dict[str, str]) -> dict[str, str]:
-    """Return the entry of config.json by which transformers finds the classes in the bundle."""
-    return {auto: f"{BUNDLE.removesuffix('.py')}.{name}" for auto, name in classes.items()}
+def write_bundle(folder: Path) -> None:
+    """Write the code of the model in a folder beside its weights, and name it in its configurations.
+
+    Args:
+        folder: with config.json, and preprocessor_config.json where the model reads DNA.
+
+    Raises:
+        ValueError: the architecture is none of `AUTO_CLASSES`.
+    """
+    architecture = (json.loads((folder / "config.json").read_text(encoding="utf-8")).get("architectures") or [""])[0]
+    if architecture not in AUTO_CLASSES:
+        raise ValueError(f"config.json must name one of {sorted(AUTO_CLASSES)} as its architecture, got {architecture!r}")
+    classes = {"config.json": AUTO_CLASSES[architecture]}
+    if (folder / "preprocessor_config.json").exists():
+        classes["preprocessor_config.json"] = {"AutoFeatureExtractor": "DnaFeatureExtractor"}
+    (folder / BUNDLE).write_text(bundle({auto: name for part in classes.values() for auto, name in part.items()}))
+    for file, named in classes.items():
+        config = json.loads((folder / file).read_text(encoding="utf-8"))
+        config["auto_map"] = {auto: f"{BUNDLE.removesuffix('.py')}.{name}" for auto, name in named.items()}
+        (folder / file).write_text(json.dumps(config, indent=2, sort_keys=True) + "\n", encoding="utf-8")
 
 
 def _home(name: str, files: dict[str, SourceFile]) -> SourceFile:

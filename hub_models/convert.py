@@ -117,8 +117,6 @@ def _convert_asap(source: Path, folder: Path, architecture: str | None) -> dict[
 
 def _convert_chromtransfer(source: Path, folder: Path, _: str | None) -> dict[str, Any]:
     model, keras, head = convert_chromtransfer.read_chromtransfer(source)
-    # So that AutoModel finds the body without chromhub; saving adds the classifier's own entry.
-    model.config.auto_map = {"AutoModel": "modeling_chromtransfer.ChromTransferModel"}
     loaded = _save_and_load(model, folder, AutoModelForSequenceClassification)
     difference = convert_chromtransfer.check_outputs(loaded, keras)
     return {

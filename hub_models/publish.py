@@ -20,6 +20,7 @@ from transformers import AutoModel, AutoModelForSequenceClassification
 from ..datasets_scripts.atomic import check_output, finished_folder
 from ..inference.load import load_any
 from ..modeling import ClasterForProfileRegression
+from .bundle import BUNDLE, write_bundle
 from .card import Publication, base_model, model_tag, pinned_call, render_card
 from .hub_access import check_repo_id, hub_errors
 from .licenses import check_license
@@ -29,7 +30,7 @@ from .run_record import ADAPTER_FILES, MODEL_FILES, RunRecord, read_run, without
 _RECORDS = ("recipe.yaml", "provenance.json", "history.json", "training_curve.png", "metrics.json")
 _EVALUATION = ("metrics.json", "metrics.tsv", "scatter.png", "tracks.png")
 # Names that an earlier push may have left in the repository; what else lies there stays.
-_OURS = ("README.md", *MODEL_FILES, *ADAPTER_FILES, *_RECORDS, *_EVALUATION, "evaluation*/*")
+_OURS = ("README.md", BUNDLE, *MODEL_FILES, *ADAPTER_FILES, *_RECORDS, *_EVALUATION, "evaluation*/*")
 _PICKLES = {".bin", ".pt", ".pth", ".pkl", ".pickle", ".ckpt", ".joblib"}
 
 
@@ -118,7 +119,9 @@ def stage(record: RunRecord, publication: Publication) -> Iterator[Path]:
                 target = folder / file.relative_to(record.path)
                 target.parent.mkdir(exist_ok=True)
                 _copy(file, target)
-        if record.is_adapter:
+        if not record.is_adapter:
+            write_bundle(folder)
+        else:
             target = folder / "adapter_config.json"
             config = json.loads(target.read_text(encoding="utf-8"))
             config["base_model_name_or_path"] = base_model(record, publication)

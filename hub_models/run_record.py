@@ -14,7 +14,7 @@ from transformers.utils.peft_utils import find_adapter_config_file
 from ..inference.load import looks_like_path
 from ..inference.provenance import Provenance
 
-MODEL_FILES = ("config.json", "*.safetensors", "*.safetensors.index.json", "preprocessor_config.json", "*.py")
+MODEL_FILES = ("config.json", "*.safetensors", "*.safetensors.index.json", "preprocessor_config.json")
 ADAPTER_FILES = ("adapter_config.json", "*.safetensors")
 
 

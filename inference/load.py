@@ -104,6 +104,7 @@ def load_any(
             is_classifier = made_as[0].endswith("ForSequenceClassification")
             auto = AutoModelForSequenceClassification if is_classifier else AutoModel
             model = auto.from_pretrained(name, revision=revision, dtype=torch.float32)
+            vars(model.config).pop("auto_map", None)  # names code on the Hub; what is saved later has none beside it
     finally:
         if shown:
             logging.enable_progress_bar()

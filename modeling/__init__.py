@@ -1,4 +1,4 @@
-"""Configurations, architectures and the feature extractor; the folder that travels with a checkpoint.
+"""Configurations, architectures and the feature extractor; a push sends their code along with a checkpoint.
 
 Shapes everywhere: B batch, L input bp, C channels, N bins, T tracks.
 Importing it registers the classes with transformers' Auto classes.
@@ -26,16 +26,6 @@ AutoModelForSequenceClassification.register(ChromTransferConfig, ChromTransferFo
 AutoFeatureExtractor.register(ChromTransferConfig, DnaFeatureExtractor, exist_ok=True)
 AutoConfig.register(ClasterConfig.model_type, ClasterConfig, exist_ok=True)
 AutoModel.register(ClasterConfig, ClasterForProfileRegression, exist_ok=True)
-# With these, `save_pretrained` writes the code beside the weights.
-AtacConfig.register_for_auto_class()
-AtacForTrackPrediction.register_for_auto_class("AutoModel")
-AtacForSequenceClassification.register_for_auto_class("AutoModelForSequenceClassification")
-ChromTransferConfig.register_for_auto_class()
-ChromTransferModel.register_for_auto_class("AutoModel")
-ChromTransferForSequenceClassification.register_for_auto_class("AutoModelForSequenceClassification")
-ClasterConfig.register_for_auto_class()
-ClasterForProfileRegression.register_for_auto_class("AutoModel")
-DnaFeatureExtractor.register_for_auto_class("AutoFeatureExtractor")
 
 __all__ = [
     "CHROMTRANSFER_PRESETS",

@@ -4,9 +4,11 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
+from chromhub.hub_models.bundle import write_bundle
 
 CODES = torch.from_numpy(np.random.default_rng(3).integers(0, 5, (2, 2048), dtype=np.uint8))
 _PROCESS = """
@@ -44,6 +46,12 @@ def run_without_chromhub(script: str, *arguments: object, folder: Path, **env: s
         command, cwd=folder, env=os.environ | env, capture_output=True, text=True, check=False, timeout=240
     )
     assert run.returncode == 0, run.stderr
+
+
+def save_with_code(model: Any, folder: Path) -> None:
+    """Save a model, or a feature extractor beside it, with the code that a push sends along."""
+    model.save_pretrained(folder)
+    write_bundle(folder)
 
 
 def predict(model: torch.nn.Module) -> torch.Tensor:

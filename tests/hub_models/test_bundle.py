@@ -1,14 +1,13 @@
 """The code that travels to the Hub: one file, equal in what it computes to the files that it is made of."""
 
-import json
 from pathlib import Path
 
 import pytest
 import torch
-from chromhub.hub_models.bundle import BUNDLE, auto_map, bundle
+from chromhub.hub_models.bundle import BUNDLE, bundle
 from chromhub.modeling import AtacConfig, AtacForTrackPrediction, ClasterConfig, ClasterForProfileRegression
 
-from tests.without_chromhub import run_without_chromhub
+from tests.without_chromhub import run_without_chromhub, save_with_code
 
 ATAC = {"AutoConfig": "AtacConfig", "AutoModel": "AtacForTrackPrediction"}
 FAMILIES = {
@@ -127,14 +126,10 @@ def test_transformers_alone_loads_it_and_two_versions_side_by_side(tmp_path):
     codes = [torch.randint(0, 5, (2, 512), dtype=torch.uint8)]
     landscape = [torch.rand(2, *branch.shape) for branch in claster.config.branches]
     for name, model, inputs in (("atac", atac, codes), ("older", atac, codes), ("claster", claster, landscape)):
-        classes = FAMILIES["claster" if name == "claster" else "atac"]
-        model.eval().save_pretrained(tmp_path / name)
-        for file in (tmp_path / name).glob("*.py"):
-            file.unlink()
-        config = json.loads((tmp_path / name / "config.json").read_text())
-        (tmp_path / name / "config.json").write_text(json.dumps({**config, "auto_map": auto_map(classes)}))
-        text = bundle(classes)
-        (tmp_path / name / BUNDLE).write_text(text + "\nOLDER = True\n" * (name == "older"))
+        save_with_code(model.eval(), tmp_path / name)
+        if name == "older":
+            with (tmp_path / name / BUNDLE).open("a") as code:
+                code.write("\nOLDER = True\n")
         with torch.no_grad():
             torch.save({"inputs": inputs, "predictions": model(*inputs).predictions}, tmp_path / f"{name}.pt")
     run_without_chromhub(_LOAD, folder=tmp_path)

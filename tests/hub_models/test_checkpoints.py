@@ -4,13 +4,16 @@ import json
 from pathlib import Path
 
 import chromhub.hub_models
-import chromhub.modeling
 import pytest
 import torch
-from chromhub.hub_models.publish import check_card, check_run
+from chromhub.hub_models.card import Publication
+from chromhub.hub_models.publish import check_card, check_run, prepare
 from chromhub.hub_models.registry import list_models
+from chromhub.inference.load import load_any
 from chromhub.modeling import AtacForTrackPrediction
 from transformers import AutoModel, AutoModelForSequenceClassification
+
+from tests.without_chromhub import run_without_chromhub
 
 FOLDER = Path(chromhub.hub_models.__file__).parent
 CHECKPOINTS = [Path(model.path) for model in list_models() if model.path]
@@ -38,13 +41,35 @@ def test_loads_by_path(folder):
         assert torch.allclose(model(codes)[output], known(codes)[output], atol=1e-6)
 
 
-@pytest.mark.parametrize("folder", CHECKPOINTS, ids=lambda folder: folder.name)
-def test_carries_todays_code(folder):
-    modeling = Path(chromhub.modeling.__file__).parent
-    for file in folder.glob("*.py"):
-        assert file.read_bytes() == (modeling / file.name).read_bytes(), (
-            f"save the model again: {file.name} has changed"
-        )
+LOAD = """
+import sys
+
+import torch
+from transformers import AutoFeatureExtractor, AutoModel, AutoModelForSequenceClassification
+
+for name in sys.argv[1:]:
+    inputs = torch.load(f"{name}.pt")
+    auto = AutoModel if inputs["output"] == "predictions" else AutoModelForSequenceClassification
+    model = auto.from_pretrained(name, trust_remote_code=True).eval()
+    assert type(model).__module__.startswith("transformers_modules."), type(model)
+    assert AutoFeatureExtractor.from_pretrained(name, trust_remote_code=True).input_length == model.config.input_length
+    with torch.no_grad():
+        torch.testing.assert_close(model(inputs["codes"])[inputs["output"]], inputs["expected"])
+"""
+
+
+def test_what_a_push_would_send_loads_without_chromhub(tmp_path):
+    """In one process for all of them: their code has the same names."""
+    for folder in CHECKPOINTS:
+        assert not list(folder.glob("*.py")), "the code is written by a push"
+        prepare(folder, Publication("org/name", license="apache-2.0"), tmp_path / folder.name)
+        model = load_any(folder)
+        codes = torch.randint(0, 5, (2, model.config.input_length), dtype=torch.uint8)
+        output = "predictions" if isinstance(model, AtacForTrackPrediction) else "logits"
+        with torch.no_grad():
+            example = {"codes": codes, "output": output, "expected": model(codes)[output]}
+        torch.save(example, tmp_path / f"{folder.name}.pt")
+    run_without_chromhub(LOAD, *(folder.name for folder in CHECKPOINTS), folder=tmp_path)
 
 
 def test_the_yeast_checkpoint_is_the_run_in_the_results():

@@ -43,7 +43,6 @@ def test_a_file_becomes_a_folder(tmp_path, network, head, tensors, parameters):
     sums = model.probabilities(logits).sum(1)
     assert activation == ("softmax" if torch.allclose(sums, torch.ones(2)) else "sigmoid")
     assert AutoFeatureExtractor.from_pretrained(tmp_path / "ours").input_length == 600
-    assert (tmp_path / "ours" / "modeling_chromtransfer.py").exists()
 
 
 def test_a_network_that_keras_evaluated(shared, tmp_path):

@@ -9,7 +9,7 @@ import yaml
 from chromhub.finetune.recipe import load_recipe
 from chromhub.finetune.train import train
 from chromhub.hub_models.card import Publication, render_card
-from chromhub.hub_models.publish import check_card, check_run, publish
+from chromhub.hub_models.publish import check_card, check_run, prepare, publish
 from chromhub.hub_models.registry import list_models
 from chromhub.inference.evaluation_folder import evaluate_run
 from chromhub.modeling import ClasterForProfileRegression
@@ -23,7 +23,7 @@ LOAD = """
 import torch
 from transformers import AutoModel
 
-model = AutoModel.from_pretrained("run", trust_remote_code=True).eval()
+model = AutoModel.from_pretrained("shared", trust_remote_code=True).eval()
 with torch.no_grad():
     torch.save(model(**torch.load("inputs.pt")).predictions, "outputs.pt")
 """
@@ -88,6 +88,7 @@ def test_it_loads_without_chromhub(run):
     model = chromhub.load(run)
     batch = inputs(model)
     torch.save(batch, run.parent / "inputs.pt")
+    prepare(run, MINE, run.parent / "shared")
     run_without_chromhub(LOAD, folder=run.parent)
     with torch.no_grad():
         assert torch.equal(torch.load(run.parent / "outputs.pt"), model(**batch).predictions)

@@ -12,7 +12,7 @@ from safetensors.torch import load_file, save_file
 from transformers import AutoModel
 
 from tests.hub_models.toy_run import toy_run
-from tests.without_chromhub import predict, predict_without_chromhub
+from tests.without_chromhub import predict, predict_without_chromhub, save_with_code
 
 MINE = Publication("org/tiny", license="apache-2.0")
 
@@ -49,16 +49,16 @@ def test_a_model_loads_without_chromhub_and_then_offline(hub, run, tiny_model, t
 
 
 def test_every_preset_loads_from_a_folder_without_chromhub(run, tiny_model, tmp_path) -> None:
-    # A folder's code is loaded file by file under a name of its own, unlike a repository's.
-    folders, expected = [run], [predict(tiny_model)]
+    prepare(run, MINE, tmp_path / "run")
+    folders, expected = [tmp_path / "run"], [predict(tiny_model)]
     for preset in PRESETS:
         if preset.endswith("-tiny") and preset != "convnext-dcnn-tiny":
             model = AtacForTrackPrediction(AtacConfig.from_preset(preset))
-            model.save_pretrained(tmp_path / preset)
+            save_with_code(model, tmp_path / preset)
             folders.append(tmp_path / preset)
             expected.append(predict(model))
     calls = [f'AutoModel.from_pretrained("{folder}", trust_remote_code=True)' for folder in folders]
-    found = predict_without_chromhub(*calls, extractor=str(run), folder=tmp_path)
+    found = predict_without_chromhub(*calls, extractor=str(tmp_path / "run"), folder=tmp_path)
     assert len(found) > 1
     assert all(map(torch.equal, found, expected))
 
@@ -67,7 +67,8 @@ def test_one_commit_holds_exactly_the_files_that_belong_there(hub, run) -> None:
     pushed = publish(run, MINE)
     files = set(hub.files("org/tiny"))
     assert files == set(pushed.files)
-    assert {file for file in files if not file.endswith(".py")} == {
+    assert files == {
+        "modeling_chromhub.py",
         "README.md",
         "config.json",
         "model.safetensors",

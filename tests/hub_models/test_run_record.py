@@ -51,8 +51,8 @@ def test_the_digest_follows_the_model_and_not_its_records(run) -> None:
     before = read_run(run).digest()
     (run / "history.json").write_text("[]")
     assert read_run(run).digest() == before
-    with (run / "losses.py").open("a") as code:
-        code.write("\n")
+    with (run / "config.json").open("a") as config:
+        config.write("\n")
     assert read_run(run).digest() != before
 
 

@@ -15,7 +15,7 @@ from peft import LoraConfig, get_peft_model
 from torch import nn
 from transformers import AutoConfig, AutoFeatureExtractor, AutoModel, AutoModelForSequenceClassification
 
-from ..without_chromhub import run_without_chromhub
+from ..without_chromhub import run_without_chromhub, save_with_code
 
 SMALL = {
     "stem_filters": 8,
@@ -368,9 +368,9 @@ with torch.no_grad():
 
 def test_loads_and_predicts_without_chromhub(tmp_path):
     model = small_model()
-    model.save_pretrained(tmp_path / "classifier")
-    model.chromtransfer.save_pretrained(tmp_path / "body")
     DnaFeatureExtractor().save_pretrained(tmp_path / "classifier")
+    save_with_code(model, tmp_path / "classifier")
+    save_with_code(model.chromtransfer, tmp_path / "body")
     run_without_chromhub(LOAD, tmp_path, folder=tmp_path)
     logits, pooled = torch.load(tmp_path / "outputs.pt")
     with torch.no_grad():

@@ -12,7 +12,7 @@ from peft import LoraConfig, PeftModel, get_peft_model
 from torch import nn
 from transformers import AutoConfig, AutoModel
 
-from ..without_chromhub import run_without_chromhub
+from ..without_chromhub import run_without_chromhub, save_with_code
 from . import parity
 
 FIXTURES = Path(__file__).parents[3] / "shared" / "fixtures"
@@ -322,7 +322,7 @@ def test_loads_and_predicts_without_chromhub(tmp_path):
     model = small_model("rotated")
     model.set_normalisation(landscape_mean=0.3, target_mean=np.full((2, 11), 4.0))
     folder = tmp_path / "model"
-    model.save_pretrained(folder)
+    save_with_code(model, folder)
     torch.save(inputs_for(model), folder / "inputs.pt")
     run_without_chromhub(LOAD, folder, folder=tmp_path)
     with torch.no_grad():

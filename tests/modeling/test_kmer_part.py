@@ -18,7 +18,7 @@ from huggingface_hub.errors import StrictDataclassError
 from peft import LoraConfig, PeftModel, get_peft_model
 from transformers import AutoModelForSequenceClassification
 
-from ..without_chromhub import run_without_chromhub
+from ..without_chromhub import run_without_chromhub, save_with_code
 from .random_models import TINY, random_codes, randomise
 
 KMERS = {"k": 3, "widths": [100, 512]}
@@ -206,7 +206,7 @@ def test_an_adapter_holds_the_part_whole(tmp_path):
 
 def test_loads_without_chromhub(tmp_path):
     model = fitted()
-    model.save_pretrained(tmp_path / "model")
+    save_with_code(model, tmp_path / "model")
     torch.save(codes(), tmp_path / "codes.pt")
     script = """
 import torch
