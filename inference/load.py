@@ -11,12 +11,14 @@ from transformers.utils import logging
 from transformers.utils.hub import cached_file
 from transformers.utils.peft_utils import find_adapter_config_file
 
+from ..datasets_scripts.atomic import heal
 from ..modeling import (
     AtacForSequenceClassification,
     AtacForTrackPrediction,
     ChromTransferForSequenceClassification,
     ClasterForProfileRegression,
 )
+from .adapter_base import check_base
 
 Classifier = AtacForSequenceClassification | ChromTransferForSequenceClassification
 _CLASSIFIERS = (AtacForSequenceClassification, ChromTransferForSequenceClassification)
@@ -27,6 +29,11 @@ RECORD = "provenance.json"  # what a run leaves beside its weights; see `provena
 def looks_like_path(name: str) -> bool:
     """Tell a local path from a Hub id such as "org/name": an existing path, or one that starts like a path."""
     return name.startswith((".", "/", "~")) or name.count("/") > 1 or Path(name).exists()
+
+
+def local_path(name: str | Path) -> Path | None:
+    """Return where a model lies on this machine; None of one on the Hub."""
+    return Path(name).expanduser() if looks_like_path(str(name)) else None
 
 
 def load_model(name: str | Path, *, revision: str | None = None) -> AtacForTrackPrediction:
@@ -76,9 +83,10 @@ def load_any(
 
     Raises:
         FileNotFoundError: `name` is a path without a model.
-        ValueError: it holds a model of another kind.
+        ValueError: it holds a model of another kind, or an adapter whose base has changed since.
     """
     name = str(name)
+    heal(name)
     if looks_like_path(name):
         folder = Path(name).expanduser()
         if not folder.is_dir():
@@ -96,6 +104,8 @@ def load_any(
         if find_adapter_config_file(name, revision=revision):
             adapter = PeftConfig.from_pretrained(name, revision=revision)
             base = load_any(str(adapter.base_model_name_or_path), revision=adapter.revision)
+            base_name = str(adapter.base_model_name_or_path)
+            check_base(name, base_name, revision=revision, base_revision=adapter.revision, record=RECORD)
             model: Any = PeftModel.from_pretrained(base, name, revision=revision).merge_and_unload()
             name_outputs(model, name, revision=revision)
         else:
