@@ -9,7 +9,7 @@ from ..datasets_scripts.atomic import check_place, hidden_name, naming_full_disk
 from ..datasets_scripts.output_lock import check_unlocked, output_lock
 from ..datasets_scripts.own_files import check_apart, check_outside_data, check_own, clear_own, files_below
 from ..datasets_scripts.renames import move, sync, sync_folder
-from ..inference.model_files import FOLDER_FILES, FOLDER_MARKS
+from ..inference.model_files import FOLDER_FILES
 from .checkpoints import last_whole, list_checkpoints
 
 CHECKPOINTS = "checkpoints"
@@ -87,7 +87,7 @@ def check_run(
     if not is_run(run):
         raise FileExistsError(f"{run} holds files that are no run of chromhub; choose another folder")
     if overwrite:
-        check_own(run, RUN_FILES, others=_OTHERS, marks={**FOLDER_MARKS, _UNFINISHED: ""})
+        check_own(run, RUN_FILES, others=_OTHERS)
         return None
     if is_finished_run(run):
         raise FileExistsError(f"{run} holds a finished run; use --overwrite or another folder")
@@ -120,6 +120,8 @@ def clear_run(run: str | Path) -> None:
     """Delete the files of an earlier run, and no other."""
     if is_run(run):
         clear_own(Path(run), RUN_FILES)
+        with suppress(OSError):  # another file lies there, or the lock
+            Path(run).rmdir()
 
 
 def publish_run(staged: str | Path, run: str | Path) -> None:
