@@ -199,7 +199,9 @@ def resumable_folder(path: str | Path, overwrite: bool = False, *, worth_keeping
             if not worth_keeping():
                 shutil.rmtree(partial, ignore_errors=True)
             raise
-        _put_in_place(partial, _behind_links(path), path, before)
+        # under another name, so that the old folder, which takes its name for a moment, is never taken up as unfinished
+        whole = partial.rename(_fresh(_behind_links(path), "partial"))
+        _put_in_place(whole, _behind_links(path), path, before)
 
 
 @contextmanager
