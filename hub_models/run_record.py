@@ -87,7 +87,7 @@ class RunRecord:
     def num_parameters(self) -> int:
         """Count the numbers in the weights file, without running statistics; an adapter's alone."""
         total = 0
-        for path in self.path.glob("*.safetensors"):
+        for path in (file for file in self.model_files() if file.suffix == ".safetensors"):
             with safe_open(path, framework="numpy") as weights:
                 for name in weights.keys():  # noqa: SIM118 - it is no dictionary
                     if not name.endswith(("running_mean", "running_var", "num_batches_tracked")):

@@ -303,7 +303,7 @@ def test_a_library_that_does_not_say_why_on_a_full_disk(tmp_path, monkeypatch) -
         raise RuntimeError("file write failed")
     monkeypatch.setattr(shutil, "disk_usage", lambda _: SimpleNamespace(free=0))
     with (
-        pytest.raises(OSError, match="No space left on device while writing .*/run"),
+        pytest.raises(OSError, match=r"No space left on device while writing .*/run"),
         naming_full_disk(tmp_path / "run"),
     ):
         raise RuntimeError("file write failed")
