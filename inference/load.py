@@ -12,6 +12,7 @@ from transformers.utils.hub import cached_file
 from transformers.utils.peft_utils import find_adapter_config_file
 
 from ..datasets_scripts.atomic import heal
+from ..datasets_scripts.listed_files import check_listed
 from ..modeling import (
     AtacForSequenceClassification,
     AtacForTrackPrediction,
@@ -95,6 +96,7 @@ def load_any(
             raise FileNotFoundError(
                 f"{name!r} holds no model (no config.json or adapter_config.json); was its training finished?"
             )
+        _check_shards(folder)
         for weights in folder.glob("*.safetensors"):
             weights.open("rb").close()  # of one that it may not read, safetensors says that it does not exist
         name = str(folder)
@@ -120,6 +122,21 @@ def load_any(
     if not isinstance(model, (AtacForTrackPrediction, ClasterForProfileRegression, *_CLASSIFIERS)):
         raise ValueError(f"{name!r} holds a {type(model).__name__}, not an AtacForTrackPrediction or a classifier")
     return model.eval()
+
+
+def _check_shards(folder: Path) -> None:
+    """Refuse a list of weights files that names one outside its folder.
+
+    Raises:
+        ValueError: it does, or is no such list.
+    """
+    for file in folder.glob("*.safetensors.index.json"):
+        try:
+            names = set(json.loads(file.read_text(encoding="utf-8"))["weight_map"].values())
+        except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+            raise ValueError(f"{file} is damaged ({type(error).__name__} {error}): save the model again") from None
+        for name in names:
+            check_listed(name, listed_in=file)
 
 
 def output_names(model: Any) -> list[str]:
