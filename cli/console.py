@@ -17,6 +17,8 @@ from huggingface_hub.errors import StrictDataclassError
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
+from .output_guard import check_arguments
+
 app = typer.Typer(
     name="chromhub",
     help="Models of chromatin accessibility: build data, train, fine-tune, evaluate, predict, share.",
@@ -39,7 +41,7 @@ _REMEDIES = {
     errno.ENOTDIR: "a part of that path is a file, so give another",
     errno.EMFILE: "allow more of them, as by `ulimit -n 8192`",
 }
-_PARTIAL = re.compile(r"\.(.+)\.(?:partial|old)(?:-.+)?")  # datasets_scripts/atomic.py's names
+_PARTIAL = re.compile(r"\.(.+)\.(?:partial|old|lock)(?:-.+)?")  # datasets_scripts/atomic.py's names
 
 
 def command(group: typer.Typer = app, name: str | None = None) -> Callable:
@@ -53,6 +55,7 @@ def command(group: typer.Typer = app, name: str | None = None) -> Callable:
         @functools.wraps(function)
         def wrapped(*args: Any, **kwargs: Any) -> Any:
             try:
+                check_arguments(kwargs)
                 return function(*args, **kwargs)
             except KeyboardInterrupt:
                 err.print("[yellow]interrupted[/]: nothing was left half-written")

@@ -1,7 +1,6 @@
 """`chromhub demo`: the whole job on a simulated genome, from files to a report, in a few minutes on two cores."""
 
 import json
-import shutil
 import time
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -59,8 +58,11 @@ def demo(
     as_json: Annotated[bool, typer.Option("--json", help="Print the result as JSON.")] = False,
 ) -> None:
     """Simulate a genome, pre-train, fine-tune to a new cell type, evaluate, predict, and write a report."""
+    from ..datasets_scripts.atomic import making  # here, so that --help stays quick
+
     try:
-        result = run_demo(output, QUICK if quick else FULL, seed=seed, overwrite=overwrite, device=device)
+        with making(output, overwrite=True):
+            result = run_demo(output, QUICK if quick else FULL, seed=seed, overwrite=overwrite, device=device)
     except KeyboardInterrupt:
         if (output / MARKER).is_file():
             say(f"an unfinished demo lies in {output}; start anew with --overwrite")
@@ -248,7 +250,18 @@ def _build(folder: Path, track: str, *, peaks: str | None = None) -> "GenomeStor
 
 
 def _make_folder(folder: Path, *, overwrite: bool) -> Path:
-    """Return an empty folder that is marked as a demo's; only such a folder is ever deleted."""
+    """Return an empty folder that is marked as a demo's; only what a demo makes is ever deleted."""
+    from ..datasets_scripts.build import STORE_FILES
+    from ..datasets_scripts.own_files import check_own, clear_own
+    from ..datasets_scripts.simulate import SIMULATED_FILES
+    from ..finetune.run_folder import RUN_FILES
+
+    files = [
+        *(MARKER, "report.html", "genome/genome.fa.fai", "predictions/*.bw"),
+        *(f"genome/{name}" for name in SIMULATED_FILES),
+        *(f"data/*/{name}" for name in STORE_FILES),
+        *(f"runs/*/{name}" for name in RUN_FILES),
+    ]
     if folder.exists() and not folder.is_dir():
         raise FileExistsError(f"{folder} is a file; choose another folder with -o")
     if folder.is_dir() and any(folder.iterdir()):
@@ -256,9 +269,10 @@ def _make_folder(folder: Path, *, overwrite: bool) -> Path:
             raise FileExistsError(f"{folder} holds files that are no demo; choose another folder with -o")
         if not overwrite:
             raise FileExistsError(f"{folder} holds a demo already; use --overwrite or another folder with -o")
-        shutil.rmtree(folder)
+        check_own(folder, files, others="files that no demo makes")
+        clear_own(folder, files)
     for part in ("data", "predictions", "runs"):
-        (folder / part).mkdir(parents=True)
+        (folder / part).mkdir(parents=True, exist_ok=True)
     (folder / MARKER).write_text('{"finished": false}\n', encoding="utf-8")
     return folder
 

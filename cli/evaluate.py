@@ -108,7 +108,12 @@ def evaluate(
             progress=on_progress,
         )
     folder = output or default_output(run)
-    if not metrics["leak"]["checked"]:
+    if untold := metrics["leak"].get("unchecked"):
+        say(
+            f"whether {run} has seen {untold[0]} cannot be told: the data has other bases than it was trained on, "
+            "under the same name and length; name the assembly with `chromhub data build --genome`"
+        )
+    elif not metrics["leak"]["checked"]:
         say(
             f"{run}, or a model it started from, has no provenance.json: what it was trained on, and so any leak, is "
             "not known"

@@ -43,7 +43,7 @@ def evaluate_variants(
     if effect and label:
         raise ValueError("give --effect or --label, not both: what the score is compared with")
     if output is not None:
-        check_own_folder(output, overwrite, FILES)
+        check_own_folder(output, overwrite, FILES, marks={"variants.json": ""})
     scored = read_table(scores)
     chosen = score or next((name for name in ("logfc", "logit_change") if name in scored), "logfc")
     how = Truth("effect" if effect else "label" if label else "counts", effect or label, beside, CountFilter(p_value))

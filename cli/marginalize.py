@@ -53,7 +53,7 @@ def marginalize(
         raise ValueError("give --data or --fasta, one of the two: where backgrounds come from")
     if not motif and not tn5:
         raise ValueError("give --motif or --tn5: what to insert")
-    check_own_folder(output, overwrite, FILES)
+    check_own_folder(output, overwrite, FILES, marks={"marginalize.json": ""})
     sequences = chosen_motifs(motif or [], known_motifs(meme).motifs if meme else None)
     share = None
     if motifs is not None:

@@ -6,9 +6,10 @@ so a build that was killed goes on where it stopped, and `update` makes only wha
 
 import hashlib
 import json
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, fields, replace
+from glob import escape
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,8 @@ import pandas as pd
 
 from .atomic import check_output, resumable_folder
 from .bigwig import BigWig, Summary
+from .listed_files import is_inside
+from .own_files import check_outside_data, check_own
 from .pieces import Pieces, file_key, piece_key, read_pieces, share
 from .store import FORMAT, VERSION, GenomeStore
 from .store_codes import write_codes
@@ -26,6 +29,12 @@ from .track_jobs import TrackJob, make_tracks, piece_name
 from .track_sources import Progress, read_once
 
 _TABLES = ("gaps", "peaks", "blacklist", "unmappable")
+_OF_TRACKS = (".npy", ".mask.tsv")
+_OWN_FILES = (
+    *("store.json", "codes.npy", "split.json", "report.json", "pieces.json", ".pieces.json"),
+    *(f"{name}.tsv" for name in _TABLES),
+)
+STORE_FILES = (*_OWN_FILES, *(f"tracks/*{suffix}" for suffix in _OF_TRACKS))  # of any store
 # What a track's bins do not depend on, or that its key holds by itself.
 _NOT_OF_TRACKS = {
     *("fasta", "tracks", "split", "peaks", "blacklist", "unmappable", "mask_regions", "genome", "chroms"),
@@ -68,11 +77,14 @@ def build_store(
         ValueError: what the readers refuse, a wrong option, a bigWig of another assembly, a track without signal, or
             a split that does not fit the genome.
     """
-    output = check_output(output, overwrite or update)
+    output = check_output(output, overwrite or update, inputs=_read_by(inputs))
+    check_outside_data(output)
     if output.is_dir() and any(output.iterdir()) and not (output / "store.json").is_file():
         raise FileExistsError(
             f"{output} is not a chromhub store, so --overwrite does not replace it: choose another name"
         )
+    if output.is_dir():
+        check_own(output, _files_of(output), others="files that are no part of its store")
     summary = check_inputs(inputs)
     details = _check_tracks(inputs.tracks, details, jobs)
     split = read_split(inputs.split)
@@ -101,7 +113,7 @@ def build_store(
             ]
             entries, track_reports = make_tracks(plan, pieces, jobs, progress)
         pieces.keep_only(["codes", *(piece_name(track.name) for track in inputs.tracks)])
-        _drop_strays(folder, entries)
+        _drop_strays(folder, {f"{entry['name']}{suffix}" for entry in entries for suffix in _OF_TRACKS})
         description: dict[str, Any] = {
             "format": FORMAT,
             "version": VERSION,
@@ -167,7 +179,8 @@ def extended_store(
         description = {k: v for k, v in old.description.items() if k != "fingerprint"}
         description["tracks"] = [*description["tracks"], *entries]
         pieces.keep_only([*read_pieces(old.path), *(piece_name(entry["name"]) for entry in entries)])
-        _drop_strays(pieces.folder, description["tracks"])
+        wanted = {f"{entry['name']}{suffix}" for entry in description["tracks"] for suffix in _OF_TRACKS}
+        _drop_strays(pieces.folder, wanted | {path.name for path in (old.path / "tracks").iterdir()})
         _write_json(pieces.folder / "report.json", [*old.report(), *reports])
         _write_json(pieces.folder / "store.json", with_fingerprint(description, pieces.folder))
 
@@ -175,17 +188,33 @@ def extended_store(
         for name, piece in read_pieces(old.path).items():
             pieces.take(name, piece["key"])
         for path in sorted(old.path.rglob("*")):
-            if path.is_file() and path.name != "pieces.json":
+            if path.is_file() and path.name not in ("pieces.json", ".pieces.json"):
                 share(path, pieces.folder / path.relative_to(old.path))
         yield pieces, add
 
 
-def _drop_strays(folder: Path, entries: Sequence[Mapping[str, Any]]) -> None:
+def _drop_strays(folder: Path, wanted: Collection[str]) -> None:
     """Delete what a killed run left half-written among the tracks."""
-    wanted = {f"{entry['name']}{suffix}" for entry in entries for suffix in (".npy", ".mask.tsv")}
     for path in (folder / "tracks").iterdir():
-        if path.name not in wanted:
+        if path.name not in wanted and is_inside(folder, path) and not path.is_dir():
             path.unlink()
+
+
+def _read_by(inputs: StoreInputs) -> list[Path | str | None]:
+    """Return the files that a build reads."""
+    tables = [inputs.peaks, inputs.blacklist, inputs.unmappable]
+    tracks = [path for track in inputs.tracks for path in (track.path, track.barcodes)]
+    return [*inputs.fasta_files, *tracks, *tables, inputs.split if isinstance(inputs.split, Path | str) else None]
+
+
+def _files_of(store: Path) -> list[str]:
+    """Return what a build wrote into a store; of tracks, those that store.json names."""
+    try:
+        entries = json.loads((store / "store.json").read_text(encoding="utf-8"))["tracks"]
+        names = [str(entry["name"]) for entry in entries]
+    except (OSError, ValueError, KeyError, TypeError):
+        names = []
+    return [*_OWN_FILES, *(f"tracks/{escape(name)}{suffix}" for name in names for suffix in _OF_TRACKS)]
 
 
 def with_fingerprint(description: dict[str, Any], folder: Path) -> dict[str, Any]:

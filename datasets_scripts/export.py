@@ -13,7 +13,7 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from .atomic import check_output, finished_folder
+from .atomic import check_own_folder, finished_folder, making
 from .dataset import WindowDataset, WindowPlan, evaluation_windows, training_windows
 from .folds import PARTS
 from .row_layout import RowLayout, Rows
@@ -21,6 +21,7 @@ from .shard_card import shard_card
 from .shards import FORMAT, LAYOUT_FILE, VERSION, WINDOWS_FILE, ShardFile, Shards
 from .store import GenomeStore
 
+_FILES = ("README.md", LAYOUT_FILE, WINDOWS_FILE, "data/*-[0-9]*-of-[0-9]*.parquet")
 _GROUP_BYTES = 1 << 20  # of a row group before compression: what a stream reads and shuffles as one
 _SCANNED = 1 << 22  # bins looked at together
 
@@ -78,8 +79,20 @@ def export_shards(
         FileExistsError: `output` exists and `overwrite` is not given.
         ValueError: lengths off the bins, or no training window.
     """
-    check_output(output, overwrite)
-    plan = plan or ExportPlan()
+    marks = {LAYOUT_FILE: f'"{FORMAT}"'}
+    check_own_folder(output, overwrite, _FILES, others="files that are no export", marks=marks, inputs=[store.path])
+    with making(output, overwrite):
+        return _export(store, Path(output), plan or ExportPlan(), overwrite, on_progress)
+
+
+def _export(
+    store: GenomeStore,
+    output: Path,
+    plan: ExportPlan,
+    overwrite: bool,
+    on_progress: Callable[[str, int, int], None] | None,
+) -> Shards:
+    """Write the windows of a store into a folder whose lock is held."""
     tables, reports = _choose_windows(store, plan)
     for windows in tables.values():
         WindowDataset(store, windows, input_length=plan.input_length, max_jitter=plan.margin)  # refuses what it must
@@ -99,7 +112,7 @@ def export_shards(
         mappability=not store.unmappable.empty,
         masks=store.has_masks,
     )
-    with finished_folder(output, overwrite) as folder:
+    with finished_folder(output, overwrite, is_held=True) as folder:
         (folder / "data").mkdir()
         files = {
             part: _write_part(store, layout, windows, folder, part=part, plan=plan, on_progress=on_progress)

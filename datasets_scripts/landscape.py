@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from .atomic import heal
 from .folds import PARTS, Part, Split
 from .landscape_signal import LandscapeGrid
 
@@ -59,6 +60,7 @@ class LandscapeData:
             ValueError: a damaged folder, or one of a later chromhub.
         """
         folder = Path(path).expanduser()
+        heal(folder)
         if not is_landscape(folder):
             raise FileNotFoundError(f"{path} is no landscape folder; make one with `chromhub data build-landscape`")
         try:

@@ -10,7 +10,7 @@ from typing import Any, Literal
 import numpy as np
 import pandas as pd
 
-from .atomic import check_output, finished_folder
+from .atomic import check_own_folder, finished_folder, making
 from .bigwig import BigWig
 from .chrom_names import match_chroms
 from .contacts import CoolFile, log_contacts, rotate_and_crop, rotated_rows
@@ -18,10 +18,13 @@ from .folds import PARTS, Split
 from .genes import read_genes
 from .landscape import DESCRIPTION, FORMAT, LandscapeData
 from .landscape_signal import LandscapeGrid, fine_layout, target_bins, window_means
+from .row_file import RowFile
 
 ContactForm = Literal["rotated", "square"]
 Progress = Callable[[str, int, int], None]
 _BATCH = 256  # genes at a time
+_FILES = (DESCRIPTION, "genes.tsv", "landscape.npy", "targets.npy", "mask.npy", "contacts.npy")
+_MARKS = {DESCRIPTION: '"input_tracks"'}
 
 
 @dataclass(frozen=True)
@@ -81,7 +84,16 @@ def build_landscape(
         FileExistsError: `output` exists.
         ValueError: an input is damaged, or they have no gene in common.
     """
-    check_output(output, overwrite)
+    read = [path for group in (inputs.tracks, inputs.targets) for paths in group.values() for path in paths]
+    read += [inputs.genes, *([inputs.split] if inputs.split else []), *_cool_file(inputs.contacts)]
+    others = "files that are no landscape"
+    check_own_folder(output, overwrite, _FILES, others=others, marks=_MARKS, inputs=read)
+    with making(output, overwrite):
+        return _build(inputs, Path(output), overwrite, on_progress)
+
+
+def _build(inputs: LandscapeInputs, output: Path, overwrite: bool, on_progress: Progress | None) -> LandscapeData:
+    """Make a landscape folder whose lock is held."""
     if not inputs.tracks or not inputs.targets:
         raise ValueError("a landscape needs at least one --track to read and one --target to predict")
     files = {
@@ -97,7 +109,7 @@ def build_landscape(
     split = _split(inputs, sizes)
     report = {"read": num_read, "kept": len(genes), "dropped": {**dropped, **lost}}
     tell = on_progress or (lambda stage, done, total: None)
-    with finished_folder(output, overwrite) as folder:
+    with finished_folder(output, overwrite, is_held=True) as folder:
         below = _write_signal(inputs, genes, files, names, sizes, folder, tell)
         contacts = _write_contacts(inputs, cool, genes, names, folder, tell) if cool else None
         genes.to_csv(folder / "genes.tsv", sep="\t", index=False)
@@ -118,6 +130,11 @@ def build_landscape(
         description["fingerprint"] = _fingerprint(folder, description)
         (folder / DESCRIPTION).write_text(json.dumps(description, indent=2) + "\n", encoding="utf-8")
     return LandscapeData.open(output)
+
+
+def _cool_file(contacts: str | None) -> list[Path]:
+    """Return the file of FILE or FILE::GROUP."""
+    return [Path(contacts.partition("::")[0])] if contacts else []
 
 
 def _names(
@@ -188,10 +205,7 @@ def _write_signal(
 ) -> dict[str, int]:
     """Write landscape.npy, targets.npy and mask.npy; return how many bins of each track were below 0."""
     grid, n = inputs.grid, len(genes)
-    shape = (n, len(inputs.tracks), grid.num_input_bins)
-    landscapes = np.lib.format.open_memmap(folder / "landscape.npy", mode="w+", dtype=np.float32, shape=shape)
-    shape = (n, len(inputs.targets), grid.num_bins)
-    targets = np.lib.format.open_memmap(folder / "targets.npy", mode="w+", dtype=np.float32, shape=shape)
+    shapes = (n, len(inputs.tracks), grid.num_input_bins), (n, len(inputs.targets), grid.num_bins)
     below = dict.fromkeys([*inputs.tracks, *inputs.targets], 0)
     reach = (grid.num_input_bins * grid.input_bin_size) // 2
     fine_start, _, num_fine = fine_layout(grid)
@@ -206,22 +220,28 @@ def _write_signal(
 
     edges = grid.target_start + grid.bin_size * np.arange(grid.num_bins)
     mask = np.zeros((n, grid.num_bins), bool)
-    for chrom, rows in genes.groupby("chrom", sort=False):
-        for i in range(0, len(rows), _BATCH):
-            here = rows.index[i : i + _BATCH].to_numpy()
-            tss = genes["tss"].to_numpy()[here]
-            for r, (name, paths) in enumerate(inputs.tracks.items()):
-                landscapes[here, r] = means(
-                    name, paths, str(chrom), tss - reach, grid.num_input_bins, grid.input_bin_size
-                )
-            for t, (name, paths) in enumerate(inputs.targets.items()):
-                fine = means(name, paths, str(chrom), tss + fine_start, num_fine, grid.fine_bin_size)
-                targets[here, t] = target_bins(fine, grid)
-            starts = tss[:, None] + edges
-            mask[here] = (starts >= 0) & (starts + grid.bin_size <= sizes[str(chrom)])
-            tell("signal", int(here[-1]) + 1, n)
-    landscapes.flush()
-    targets.flush()
+    with (
+        RowFile(folder / "landscape.npy", shapes[0]) as landscapes,
+        RowFile(folder / "targets.npy", shapes[1]) as targets,
+    ):
+        for chrom, rows in genes.groupby("chrom", sort=False):  # one after the other, since genes are sorted
+            for i in range(0, len(rows), _BATCH):
+                here = rows.index[i : i + _BATCH].to_numpy()
+                tss = genes["tss"].to_numpy()[here]
+                landscape = np.empty((len(here), *shapes[0][1:]), np.float32)
+                for r, (name, paths) in enumerate(inputs.tracks.items()):
+                    landscape[:, r] = means(
+                        name, paths, str(chrom), tss - reach, grid.num_input_bins, grid.input_bin_size
+                    )
+                landscapes.extend(landscape)
+                target = np.empty((len(here), *shapes[1][1:]), np.float32)
+                for t, (name, paths) in enumerate(inputs.targets.items()):
+                    fine = means(name, paths, str(chrom), tss + fine_start, num_fine, grid.fine_bin_size)
+                    target[:, t] = target_bins(fine, grid)
+                targets.extend(target)
+                starts = tss[:, None] + edges
+                mask[here] = (starts >= 0) & (starts + grid.bin_size <= sizes[str(chrom)])
+                tell("signal", int(here[-1]) + 1, n)
     np.save(folder / "mask.npy", mask)
     return below
 
@@ -244,13 +264,12 @@ def _write_contacts(
         )
     rotated = inputs.contact_form == "rotated"
     shape = (len(genes), rotated_rows(bins) if rotated else bins, bins)
-    contacts = np.lib.format.open_memmap(folder / "contacts.npy", mode="w+", dtype=np.float32, shape=shape)
-    for i, (chrom, tss) in enumerate(zip(genes["chrom"], genes["tss"], strict=True)):
-        square = log_contacts(cool.square(names[chrom][cool.path], int(tss), bins))
-        contacts[i] = rotate_and_crop(square) if rotated else square
-        if i % 64 == 63 or i + 1 == len(genes):
-            tell("contacts", i + 1, len(genes))
-    contacts.flush()
+    with RowFile(folder / "contacts.npy", shape) as contacts:
+        for i, (chrom, tss) in enumerate(zip(genes["chrom"], genes["tss"], strict=True)):
+            square = log_contacts(cool.square(names[chrom][cool.path], int(tss), bins))
+            contacts.extend((rotate_and_crop(square) if rotated else square)[None])
+            if i % 64 == 63 or i + 1 == len(genes):
+                tell("contacts", i + 1, len(genes))
     return {
         "file": Path(inputs.contacts or "").name,
         "form": inputs.contact_form,

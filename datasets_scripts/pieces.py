@@ -8,6 +8,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
+from .listed_files import check_listed, is_inside
 from .store_inputs import InputReport
 
 MANIFEST = "pieces.json"
@@ -31,6 +32,9 @@ class Pieces:
     Args:
         folder: being filled; parts that an earlier run finished there are taken up.
         old: a finished folder whose parts may be shared (hard links, or copies where there are none).
+
+    Raises:
+        ValueError: a list names a file outside its folder.
 
     Attributes:
         num_kept: parts that were not made again.
@@ -79,7 +83,8 @@ class Pieces:
 
     def _forget(self, name: str) -> None:
         for file in self._done.pop(name, {"files": []})["files"]:
-            (self.folder / file).unlink(missing_ok=True)
+            if is_inside(self.folder, path := self.folder / file):  # not by way of a link
+                path.unlink(missing_ok=True)
         self._made_here.discard(name)
 
     def _save(self) -> None:
@@ -90,11 +95,27 @@ class Pieces:
 
 
 def read_pieces(folder: Path) -> dict[str, dict[str, Any]]:
-    """Return the parts of a folder by name; none where it keeps no list, or one that is damaged."""
+    """Return the parts of a folder by name; none where it keeps no list, or one that is damaged.
+
+    Raises:
+        ValueError: it names a file outside the folder.
+    """
     try:
-        return json.loads((folder / MANIFEST).read_text())
-    except (FileNotFoundError, ValueError):  # no JSON, or no text
+        pieces = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
+    except (FileNotFoundError, ValueError, RecursionError):  # no JSON, or no text
         return {}
+    if not isinstance(pieces, dict) or not all(map(_is_piece, pieces.values())):
+        return {}
+    for piece in pieces.values():
+        for file in piece["files"]:
+            check_listed(file, listed_in=folder / MANIFEST)
+    return pieces
+
+
+def _is_piece(piece: Any) -> bool:
+    """Tell whether a part is described as `Pieces.record` does it."""
+    kinds = {"key": str, "files": list, "value": dict}
+    return isinstance(piece, dict) and all(isinstance(piece.get(name), kind) for name, kind in kinds.items())
 
 
 def _is_whole(piece: dict[str, Any], key: str, folder: Path) -> bool:

@@ -18,7 +18,9 @@ import pyarrow.parquet as pq
 from huggingface_hub import HfFileSystem, hf_hub_download
 from huggingface_hub.errors import EntryNotFoundError, LocalEntryNotFoundError, RepositoryNotFoundError
 
+from .atomic import heal
 from .folds import PARTS, Part, Split
+from .listed_files import check_listed
 from .row_layout import RowLayout
 
 FORMAT = "chromhub-shards"
@@ -72,6 +74,8 @@ class Shards:
                 for part in PARTS
                 if part in description["files"]
             }
+            for file in (file for files in self.files.values() for file in files):
+                check_listed(file.path, listed_in=f"{name}/{LAYOUT_FILE}")
             self.reports: dict[str, dict[str, Any]] = description["reports"]
             self.plan: dict[str, Any] = description["plan"]
             self.fingerprint: str = description["fingerprint"]
@@ -95,6 +99,7 @@ class Shards:
             OSError: the Hub cannot be reached and the dataset is not in the cache.
         """
         folder = Path(name).expanduser()
+        heal(folder)
         if not (folder / LAYOUT_FILE).is_file() and not folder.exists() and _HUB_ID.fullmatch(str(name)):
             file = _download(str(name), LAYOUT_FILE, revision)
             return cls(str(name), _read(file, str(name)), root=file.parent, revision=file.parent.name)

@@ -21,7 +21,7 @@ from pathlib import Path
 
 import numpy as np
 
-from .atomic import finished_folder
+from .atomic import check_own_folder, finished_folder
 from .bigwig import write_bigwig
 
 MOTIF_FILE = Path(__file__).with_name("demo_motifs.meme")
@@ -32,6 +32,12 @@ CELL_TYPES = {
     "hepatocyte": ("HNF4A", "HNF1A"),
 }
 AGNOSTIC = "agnostic"
+_TRACKS = (*CELL_TYPES, *(f"{cell}.rate" for cell in CELL_TYPES), AGNOSTIC)
+SIMULATED_FILES = (
+    *("genome.fa", "split.json"),
+    *(f"{track}.bw" for track in _TRACKS),
+    *(f"{track}.narrowPeak" for track in _TRACKS),
+)
 CHROM_SIZES = {"chr1": 1_000_000, "chr2": 800_000, "chr3": 200_000, "chr4": 400_000}
 SPLIT = {"train": ["chr1", "chr2"], "valid": ["chr3"], "test": ["chr4"]}
 
@@ -213,6 +219,7 @@ def simulate(
     for name, size in chrom_sizes.items():
         if size < 3 * SITE_SPACING:
             raise ValueError(f"`chrom_sizes` must be at least {3 * SITE_SPACING} bp, got {name} of {size}")
+    check_own_folder(output, overwrite, SIMULATED_FILES, marks={"split.json": '"train"'})
     motifs = read_meme(MOTIF_FILE)
     read_by = {cell: GENERAL_MOTIFS + own for cell, own in CELL_TYPES.items()}
     sequences: dict[str, np.ndarray] = {}

@@ -21,10 +21,12 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from .atomic import heal
 from .bed import sizes_of
 from .chrom_names import shown
 from .folds import Split
 from .interval_runs import Runs
+from .listed_files import check_listed
 from .store_files import PADDING, check_present, flat_layout, map_array, read_description, read_json, read_table
 
 FORMAT = "chromhub-store"
@@ -61,6 +63,10 @@ class GenomeStore:
         self.bin_size: int = description["bin_size"]
         self.summary: str = description["summary"]
         self.track_names: list[str] = [track["name"] for track in description["tracks"]]
+        for name in self.track_names:  # files are called so
+            check_listed(name, listed_in=path / "store.json")
+            if "/" in name:
+                raise ValueError(f"{path / 'store.json'} names the track {name!r}, which is no name: build it again")
         self.fingerprint: str = description["fingerprint"]
         self.split = Split.from_json(path / "split.json")
         self._offsets, self._length = flat_layout(self.chrom_sizes)
@@ -84,6 +90,7 @@ class GenomeStore:
             ValueError: not a store, one of another version, or a file that is damaged.
         """
         path = Path(path)
+        heal(path)
         if not (path / "store.json").is_file():
             raise FileNotFoundError(
                 f"{path} is not a chromhub store (no store.json): make one with `chromhub data build`"

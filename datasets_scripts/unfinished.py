@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from .atomic import _locked, check_output, finished_file, partial_of
+from .atomic import check_output, finished_file, making, naming_full_disk, partial_of
 
 _SETTINGS = "settings.json"
 PART = "part-"  # how the names of parts start
@@ -32,21 +32,24 @@ def unfinished_parts(
     Raises:
         FileExistsError: `path` exists and `overwrite` is not given, or another run is making it.
     """
-    folder = partial_of(check_output(path, overwrite))
+    path = check_output(path, overwrite)
+    folder = partial_of(path)
     if not leader:
         yield folder
         return
     wanted = json.loads(json.dumps(settings))
-    folder.mkdir(parents=True, exist_ok=True)
-    with _locked(folder, Path(path)):
+    with making(path, overwrite):
+        if folder.is_symlink():
+            raise FileExistsError(f"{folder} is a link, where chromhub's own unfinished folder would lie: delete it")
+        folder.mkdir(exist_ok=True)
         if _settings_in(folder) != wanted:
             for left in folder.iterdir():
-                if left.name != ".lock":
-                    shutil.rmtree(left) if left.is_dir() else left.unlink()
+                shutil.rmtree(left) if left.is_dir() and not left.is_symlink() else left.unlink()
             with finished_file(folder / _SETTINGS) as partial:
                 partial.write_text(json.dumps(wanted, indent=1))
         try:
-            yield folder
+            with naming_full_disk(path):
+                yield folder
         except BaseException:
             if not any(folder.glob(f"{PART}*")):
                 shutil.rmtree(folder, ignore_errors=True)

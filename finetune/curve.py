@@ -20,12 +20,13 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from ..datasets_scripts.atomic import finished_file, partial_of, resumable_folder
+from ..datasets_scripts.atomic import check_own_folder, finished_file, partial_of, resumable_folder
 from ..datasets_scripts.folds import Part
 from ..datasets_scripts.store import GenomeStore
 from ..inference.beside import Beside
 from ..inference.evaluation_folder import BesideOf, evaluate_run
-from ..inference.load import load_sequence_model, looks_like_path
+from ..inference.load import load_sequence_model, local_path, looks_like_path
+from ..inference.model_files import FOLDER_FILES
 from ..inference.provenance import FILE_NAME, find_provenance
 from ..inference.untuned_base import UntunedBase
 from .curve_table import BASE, FLOOR, curve_figure, curve_frame, curve_summary, headline_metrics
@@ -47,6 +48,8 @@ _UNTRAINED: dict[str, Any] = {
     "device": "",
     "valid": None,
 }
+_FILES = ("curve.tsv", "curve.png", "summary.json", "rows/*-seed[0-9]*.json", *(f"models/*/{f}" for f in FOLDER_FILES))
+_MARKS = {"summary.json": '"max_steps"'}
 _EPOCHS = 1_000_000  # `max_steps` ends a run, not its passes over the data
 
 
@@ -125,6 +128,7 @@ def run_curve(
         FileExistsError: `output` exists.
         ValueError: a mode, fraction or number that is none; a recipe that does not fit.
     """
+    check_own_folder(output, overwrite, _FILES, marks=_MARKS, inputs=[data, local_path(base), recipe])
     cells = list(_cells(modes, fractions, seeds))
     store = GenomeStore.open(data)
     shared = {"data": str(data), "schedule": "cosine", "epochs": _EPOCHS, "max_steps": max_steps, **settings}

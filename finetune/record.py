@@ -28,7 +28,7 @@ def seen_intervals(store: Described, windows: pd.DataFrame, *, margin: int) -> t
                 joined[-1] = (joined[-1][0], max(end, joined[-1][1]))
             else:
                 joined.append((start, end))
-        seen.append(SeenChrom(str(chrom), store.chrom_digests[str(chrom)], tuple(joined)))
+        seen.append(SeenChrom(str(chrom), store.chrom_digests[str(chrom)], tuple(joined), size))
     return tuple(seen)
 
 
@@ -40,6 +40,7 @@ def run_provenance(
     train_windows: pd.DataFrame,
     valid_windows: pd.DataFrame,
     context: int,
+    base_digest: str | None = None,
 ) -> Provenance:
     """Return the provenance of a run: the windows it really drew, not the whole of its split.
 
@@ -50,6 +51,7 @@ def run_provenance(
         train_windows: columns chrom, start, end.
         valid_windows: columns chrom, start, end.
         context: bp on each side of a validation window that are not scored.
+        base_digest: of the weights of the base.
     """
     return Provenance(
         base_model=recipe.base,
@@ -63,6 +65,7 @@ def run_provenance(
         recipe=recipe.model_dump(mode="json"),
         versions=library_versions(),
         base=parent,
+        base_digest=base_digest,
     )
 
 

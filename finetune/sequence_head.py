@@ -18,17 +18,20 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from ..datasets_scripts.atomic import check_output, finished_folder
+from ..datasets_scripts.atomic import check_own_folder, finished_folder, making
 from ..datasets_scripts.chrom_names import match_chroms
 from ..datasets_scripts.fasta import Fasta
 from ..datasets_scripts.folds import Part
 from ..datasets_scripts.landscape import LandscapeData
 from ..inference.evaluate_landscape import TASK, flatten_landscape_metrics, track_results
-from ..inference.provenance import find_leak, find_provenance, library_versions, part_intervals, refuse_leak
+from ..inference.load import local_path
+from ..inference.model_files import EVALUATION_MARKS
+from ..inference.provenance import find_provenance, leak_record, library_versions, part_intervals, refuse_leak
 from ..inference.sequence_embedding import embed_chrom, gene_embeddings, load_embedder
 from .landscape_data import statistics
 
 PREDICTOR = "sequence"
+_FILES = ("metrics.json", "metrics.tsv", "head.safetensors")
 _CELLS = (4, 2, 1)  # of a bin, the first that divides it
 
 
@@ -177,8 +180,40 @@ def sequence_baseline(
         FileExistsError: `output` exists.
         ValueError: inputs do not fit each other, or a leak.
     """
-    check_output(output, overwrite)
-    options = options or HeadOptions()
+    check_own_folder(output, overwrite, _FILES, marks=EVALUATION_MARKS, inputs=[folder, fasta, local_path(model)])
+    with making(output, overwrite):
+        return _fit_into(
+            Path(output),
+            model,
+            folder,
+            fasta,
+            options=options or HeadOptions(),
+            part=part,
+            input_length=input_length,
+            window_batch=window_batch,
+            device=device,
+            allow_leak=allow_leak,
+            overwrite=overwrite,
+            progress=progress,
+        )
+
+
+def _fit_into(
+    output: Path,
+    model: str | Path,
+    folder: str | Path,
+    fasta: str | Path,
+    *,
+    options: HeadOptions,
+    part: Part,
+    input_length: int | None,
+    window_batch: int,
+    device: torch.device | str,
+    allow_leak: bool,
+    overwrite: bool,
+    progress: Callable[[str, int, int], None] | None,
+) -> dict[str, Any]:
+    """Do what `sequence_baseline` does, into a folder whose lock is held."""
     data, genome = LandscapeData.open(folder), Fasta(fasta)
     rows = data.rows(part)
     if not len(rows):
@@ -209,11 +244,7 @@ def sequence_baseline(
         "part": part,
         "data": {"name": data.path.resolve().name, "genome": data.genome, "fingerprint": data.fingerprint},
         "intervals": [f"{c.chrom}:{start}-{end}" for c in part_intervals(data, part) for start, end in c.intervals],
-        "leak": {
-            "checked": provenance is not None and provenance.is_complete,
-            "allowed": allow_leak,
-            "overlaps": find_leak(provenance, data, part) if provenance else [],
-        },
+        "leak": leak_record(provenance, data, part, allowed=allow_leak),
         "windows": {"genes": len(rows)},
         "head": {**asdict(options), "parameters": sum(p.numel() for p in head.parameters())},
         "history": history,
@@ -223,7 +254,7 @@ def sequence_baseline(
         },
         "versions": library_versions(),
     }
-    with finished_folder(output, overwrite) as made:
+    with finished_folder(output, overwrite, is_held=True) as made:
         (made / "metrics.json").write_text(json.dumps(metrics, indent=2, allow_nan=False) + "\n", encoding="utf-8")
         rows_of = flatten_landscape_metrics(metrics)
         rows_of.to_csv(made / "metrics.tsv", sep="\t", index=False, float_format="%.6g")

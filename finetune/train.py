@@ -8,9 +8,11 @@ Everything lies in RUN/checkpoints until the model is final.
 import argparse
 import json
 import math
+import os
 import sys
 import time
 from collections.abc import Callable
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -20,9 +22,10 @@ from transformers import set_seed
 
 from ..datasets_scripts.described import Described
 from ..datasets_scripts.landscape import LandscapeData
+from ..inference.adapter_base import weights_digest
 from ..inference.cpu import bf16_warning, device_name, pick_device, prepare_cpu
 from ..inference.figures import training_curve
-from ..inference.provenance import find_provenance, refuse_leak
+from ..inference.provenance import find_provenance, find_untold, refuse_leak
 from ..modeling import DnaFeatureExtractor
 from .adapters import attach, save_adapter
 from .arguments import training_arguments
@@ -37,7 +40,7 @@ from .patience import Patience
 from .progress import METRIC_NAMES, ShowProgress, history_rows, quiet_transformers
 from .recipe import TASK_METRICS, Recipe, load_recipe
 from .record import run_provenance, write_provenance
-from .run_folder import CHECKPOINTS, check_run, clear_run, publish_run
+from .run_folder import CHECKPOINTS, check_run, clear_run, held_run, publish_run
 from .starting_classifier import set_label_rule, starting_classifier
 from .starting_landscape import starting_landscape
 from .starting_model import set_count_weight, starting_model
@@ -80,11 +83,41 @@ def train(
         FileExistsError: `output` is in use.
         ValueError: base, data and recipe do not fit together, or a leak.
     """
-    say = say or _tell
-    run, folder = Path(output), Path(output) / CHECKPOINTS
-    checkpoint = check_run(run, resume=resume, overwrite=overwrite)
+    run = Path(output)
     if recipe.base is not None and Path(recipe.base).exists() and Path(recipe.base).resolve() == run.resolve():
         raise ValueError(f"the run cannot lie where its base lies, got {run}; choose another folder")
+    leads = _leads()
+    options = {"resume": resume, "overwrite": overwrite, "inputs": (recipe.data, recipe.base)}
+    check_run(run, **options, is_held=not leads)
+    with held_run(run) if leads else nullcontext():
+        checkpoint = check_run(run, **options, is_held=True)  # again, now that nobody else may change it
+        return _train(
+            recipe,
+            run,
+            checkpoint,
+            resume=resume,
+            overwrite=overwrite,
+            allow_leak=allow_leak,
+            device=device,
+            progress=progress,
+            say=say or _tell,
+        )
+
+
+def _train(
+    recipe: Recipe,
+    run: Path,
+    checkpoint: Path | None,
+    *,
+    resume: bool,
+    overwrite: bool,
+    allow_leak: bool,
+    device: str | None,
+    progress: bool,
+    say: Callable[[str], None],
+) -> dict[str, Any]:
+    """Train in a folder whose lock is held; arguments as of `train`, and the checkpoint to go on from."""
+    folder = run / CHECKPOINTS
     where = pick_device(device)
     metric = recipe.metric or "pearson"
     if where.type == "cuda" and where.index:
@@ -93,12 +126,18 @@ def train(
         )
     is_landscape = recipe.task == "landscape"
     store: Any = LandscapeData.open(recipe.data) if is_landscape else open_data(recipe.data, recipe.tracks)
+    base_digest = weights_digest(recipe.base) if recipe.base else None
     if resume:
-        _check_same(recipe, store, folder)
+        _check_same(recipe, store, folder, base_digest)
     parent = find_provenance(recipe.base) if recipe.base else None
     if parent is not None and not allow_leak:
         for part in ("valid", "test"):
             refuse_leak(parent, store, part)
+            if untold := find_untold(parent, store, part):
+                say(
+                    f"whether the base has seen {untold[0]} of the {part} part cannot be told: the data has other "
+                    "bases under the same name and length; name its assembly with --genome"
+                )
 
     set_seed(recipe.seed)
     is_classifier = recipe.task == "classification"
@@ -131,7 +170,7 @@ def train(
         if resume:
             remove_broken(folder)
         recipe.write(folder / "recipe.yaml")
-        (folder / "data.json").write_text(json.dumps({"fingerprint": store.fingerprint}))
+        (folder / "data.json").write_text(json.dumps({"fingerprint": store.fingerprint, "base": base_digest}))
     PartialState().wait_for_everyone()
 
     trainable = sum(parameter.numel() for parameter in model.parameters() if parameter.requires_grad)
@@ -210,6 +249,7 @@ def train(
             train_windows=train_windows,
             valid_windows=valid_windows,
             context=0 if is_classifier else config.crop_bins * config.bin_size,
+            base_digest=base_digest,
         )
         staged = folder / "final"
         with quiet_transformers():
@@ -226,15 +266,27 @@ def train(
     return summary
 
 
-def _check_same(recipe: Recipe, store: Described, folder: Path) -> None:
-    """Refuse to resume with another recipe or other data."""
+def _leads() -> bool:
+    """Tell whether this process is the first of those launched together, as accelerate will say later."""
+    ranks = ("RANK", "PMI_RANK", "OMPI_COMM_WORLD_RANK", "MV2_COMM_WORLD_RANK")
+    return next((os.environ[name] for name in ranks if name in os.environ), "0") == "0"
+
+
+def _check_same(recipe: Recipe, store: Described, folder: Path, base_digest: str | None) -> None:
+    """Refuse to resume with another recipe, other data or a base that has changed."""
     before, now = load_recipe(folder / "recipe.yaml").model_dump(), recipe.model_dump()
     for key, value in now.items():
         if value != before[key] and key != "num_workers":
             raise ValueError(
                 f"the run to resume has {key} {before[key]!r}, got {value!r}; resume without it, or use --overwrite"
             )
-    fingerprint = json.loads((folder / "data.json").read_text())["fingerprint"]
+    begun = json.loads((folder / "data.json").read_text())
+    fingerprint = begun["fingerprint"]
+    if begun.get("base") and base_digest and begun["base"] != base_digest:
+        raise ValueError(
+            f"the base {recipe.base!r} has changed since the run began (weights {begun['base']} then, {base_digest} "
+            "now); put it back as it was, or train anew with --overwrite"
+        )
     if fingerprint != store.fingerprint:
         raise ValueError(
             f"the data {recipe.data!r} has changed since the run began (fingerprint {fingerprint} then, "

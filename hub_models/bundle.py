@@ -18,7 +18,8 @@ from io import StringIO
 from itertools import pairwise
 from pathlib import Path
 
-BUNDLE = "modeling_chromhub.py"
+from ..inference.model_files import BUNDLE
+
 # What transformers finds in the bundle, by the architecture that config.json names.
 _CLASSIFIER = "AutoModelForSequenceClassification"
 AUTO_CLASSES = {

@@ -15,7 +15,8 @@ from torch import nn
 from transformers import AutoModel, AutoModelForSequenceClassification
 from transformers.utils import logging
 
-from ..datasets_scripts.atomic import check_output, finished_folder
+from ..datasets_scripts.atomic import check_own_folder, finished_folder
+from ..inference.model_files import FOLDER_MARKS, MODEL_FILES
 from ..modeling import DnaFeatureExtractor
 from . import convert_asap, convert_chromtransfer
 from .keras_file import HDF5_SIGNATURE
@@ -86,7 +87,8 @@ def convert(
         ValueError: the source is damaged or unsafe, holds another network, or a check failed.
     """
     source = Path(source).expanduser()
-    check_output(folder, overwrite)
+    others = "files that are no converted model"
+    check_own_folder(folder, overwrite, MODEL_FILES, others=others, marks=FOLDER_MARKS, inputs=[source])
     kind = kind or detect_kind(source)
     if kind not in KINDS:
         raise ValueError(f"--from must be asap or chromtransfer, got {kind!r}")

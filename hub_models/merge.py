@@ -11,8 +11,10 @@ import torch
 from peft import PeftConfig, PeftModel
 from transformers.utils.peft_utils import find_adapter_config_file
 
-from ..datasets_scripts.atomic import check_output, finished_folder
-from ..inference.load import Classifier, load_any, looks_like_path, name_outputs, output_names
+from ..datasets_scripts.atomic import check_output, check_own_folder, finished_folder
+from ..inference.adapter_base import check_base
+from ..inference.load import Classifier, load_any, local_path, looks_like_path, name_outputs, output_names
+from ..inference.model_files import EVALUATION_FILES, FOLDER_FILES, FOLDER_MARKS
 from ..inference.provenance import FILE_NAME, find_provenance, record_text
 from ..modeling import AtacForTrackPrediction, ClasterForProfileRegression, DnaFeatureExtractor
 
@@ -55,11 +57,13 @@ def merge_adapter(
         overwrite: replace an existing folder.
 
     Raises:
-        FileExistsError: `folder` exists and `overwrite` is not given.
+        FileExistsError: `folder` exists and `overwrite` is not given, holds other files, or is or holds what is merged.
         FileNotFoundError: no such adapter, or its base has gone.
         ValueError: no adapter, or merging would change its predictions.
     """
-    check_output(folder, overwrite)
+    others = "files that are no model of chromhub"
+    given = local_path(adapter)
+    check_own_folder(folder, overwrite, FOLDER_FILES, others=others, marks=FOLDER_MARKS, inputs=[given])
     name = str(adapter)
     if looks_like_path(name):
         if not Path(name).expanduser().is_dir():
@@ -69,6 +73,8 @@ def merge_adapter(
         raise ValueError(f"{name!r} is no adapter (no adapter_config.json), so there is nothing to merge")
     config = PeftConfig.from_pretrained(name, revision=revision)
     base = str(config.base_model_name_or_path or "")
+    check_output(folder, overwrite, inputs=[local_path(base)])
+    check_base(name, base, revision=revision, base_revision=config.revision)
     provenance = find_provenance(name, revision=revision)
     base_model = load_any(base, revision=config.revision)
     if isinstance(base_model, ClasterForProfileRegression):
@@ -122,9 +128,10 @@ def _copy_records(adapter: Path, folder: Path) -> None:
     for name in _RECORDS:
         if (adapter / name).is_file():
             shutil.copyfile(adapter / name, folder / name)
-    for evaluation in adapter.glob("evaluation*"):
-        if evaluation.is_dir():
-            shutil.copytree(evaluation, folder / evaluation.name)
+    for name in EVALUATION_FILES:
+        for file in adapter.glob(f"evaluation*/{name}"):
+            (folder / file.parent.name).mkdir(exist_ok=True)
+            shutil.copyfile(file, folder / file.parent.name / name)
 
 
 def _training(record: Path) -> dict[str, Any]:

@@ -153,6 +153,11 @@ def headline(metrics: dict[str, Any]) -> dict[str, float]:
 def caveat(metrics: dict[str, Any]) -> str:
     """Say what speaks against the numbers: what the model had seen of the data; "" where nothing does."""
     leak = metrics.get("leak", {"checked": False, "overlaps": []})
+    if leak.get("unchecked"):
+        return (
+            f"Whether the model has seen {leak['unchecked'][0]} cannot be told: the data has other bases than it was "
+            "trained on, under the same name and length."
+        )
     if not leak["checked"]:
         return "What the model was trained on is not recorded, so it may have seen these intervals."
     if not leak["overlaps"]:

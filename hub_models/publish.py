@@ -17,20 +17,23 @@ from huggingface_hub import HfApi, ModelCard
 from huggingface_hub.errors import RepositoryNotFoundError
 from transformers import AutoModel, AutoModelForSequenceClassification
 
-from ..datasets_scripts.atomic import check_output, finished_folder
-from ..inference.load import load_any
+from ..datasets_scripts.atomic import check_own_folder, finished_folder
+from ..inference.adapter_base import weights_digest
+from ..inference.load import load_any, local_path
+from ..inference.model_files import ADAPTER_FILES, BUNDLE, FOLDER_FILES, FOLDER_MARKS, METRICS, MODEL_FILES, RECORD_FILES
+from ..inference.provenance import FILE_NAME, record_text
 from ..modeling import ClasterForProfileRegression
-from .bundle import BUNDLE, write_bundle
+from .bundle import write_bundle
 from .card import Publication, base_model, model_tag, pinned_call, render_card
 from .hub_access import check_repo_id, hub_errors
 from .licenses import check_license
 from .metric_table import eval_results
-from .run_record import ADAPTER_FILES, MODEL_FILES, RunRecord, read_run, without_paths
+from .run_record import RunRecord, read_run, text_without_paths, without_paths
 
-_RECORDS = ("recipe.yaml", "provenance.json", "history.json", "training_curve.png", "metrics.json")
-_EVALUATION = ("metrics.json", "metrics.tsv", "scatter.png", "tracks.png")
+_EVALUATION = (METRICS, "metrics.tsv", "scatter.png", "tracks.png")
 # Names that an earlier push may have left in the repository; what else lies there stays.
-_OURS = ("README.md", BUNDLE, *MODEL_FILES, *ADAPTER_FILES, *_RECORDS, *_EVALUATION, "evaluation*/*")
+_OURS = ("README.md", *MODEL_FILES, *ADAPTER_FILES, "*.safetensors", BUNDLE, *RECORD_FILES, *_EVALUATION, "evaluation*/*")
+_PNG = b"\x89PNG"
 _PICKLES = {".bin", ".pt", ".pth", ".pkl", ".pickle", ".ckpt", ".joblib"}
 
 
@@ -106,16 +109,22 @@ def check_card(text: str, record: RunRecord) -> None:
 def stage(record: RunRecord, publication: Publication) -> Iterator[Path]:
     """Lay out the files to push in a temporary folder; the run's own stay as they are.
 
-    An adapter's configuration names its base on the Hub, and records lose absolute paths of this machine.
+    Only files of a model's, a record's or an evaluation's name and kind go; whatever else lies in the run stays at
+    home. An adapter's configuration names its base on the Hub, and every text loses what tells of this machine: paths
+    from the root, from a home directory and upwards.
+
+    Raises:
+        ValueError: a file to push is a link, or is not what its name says.
     """
     with tempfile.TemporaryDirectory(prefix="chromhub-push-") as name:
         folder = Path(name) / "model"  # a temporary folder itself is readable by its owner alone
         folder.mkdir()
-        files = [*record.model_files(), *(record.path / file for file in _RECORDS)]
+        files = [*record.model_files(), *(record.path / file for file in RECORD_FILES)]
         for metrics in record.evaluations:
             files += [file for pattern in _EVALUATION for file in (record.path / metrics).parent.glob(pattern)]
         for file in sorted(set(files)):
-            if file.exists():
+            if file.exists() or file.is_symlink():
+                _check_file(file, record.path)
                 target = folder / file.relative_to(record.path)
                 target.parent.mkdir(exist_ok=True)
                 _copy(file, target)
@@ -127,7 +136,7 @@ def stage(record: RunRecord, publication: Publication) -> Iterator[Path]:
             config["base_model_name_or_path"] = base_model(record, publication)
             config["revision"] = publication.base_revision or None
             target.write_text(json.dumps(config, indent=2) + "\n", encoding="utf-8")
-        text = render_card(record.path, publication)
+        text = text_without_paths(render_card(record.path, publication))
         check_card(text, record)
         (folder / "README.md").write_text(text, encoding="utf-8")
         yield folder
@@ -146,11 +155,13 @@ def prepare(run: str | Path, publication: Publication, folder: str | Path, *, ov
         Its files.
 
     Raises:
-        FileExistsError: `folder` exists and `overwrite` is not given.
+        FileExistsError: `folder` exists and `overwrite` is not given, it holds other files, or is or holds the run.
         FileNotFoundError: no such run.
         ValueError: the run is not fit to be shared, or the licence is unknown.
     """
-    check_output(folder, overwrite)
+    others = "files that no push makes"
+    read = [local_path(run)]
+    check_own_folder(folder, overwrite, FOLDER_FILES, others=others, marks=FOLDER_MARKS, inputs=read)
     check_repo_id(publication.repo_id)
     check_license(publication.license)
     record = check_run(run)
@@ -250,6 +261,28 @@ def _check_on_base(record: RunRecord, staged: Path) -> None:
             f"the adapter predicts something else on {config['base_model_name_or_path']} than on {record.base}; "
             "give the base it was trained on with --base-model"
         )
+    digest = weights_digest(config["base_model_name_or_path"], revision=config["revision"])
+    if (staged / FILE_NAME).is_file() and digest:  # the same model, perhaps in other files
+        values = json.loads((staged / FILE_NAME).read_text(encoding="utf-8"))
+        text = record_text(values | {"base_digest": digest})
+        (staged / FILE_NAME).write_text(text, encoding="utf-8")
+
+
+def _check_file(file: Path, run: Path) -> None:
+    """Refuse to push a link, which may lead anywhere, or a picture that is none.
+
+    Raises:
+        ValueError: it is one.
+    """
+    for path in (file, *file.parents):
+        if path == run:
+            break
+        if path.is_symlink():
+            raise ValueError(f"{path} is a link, which is not pushed: put the file itself there, or delete the link")
+    if not file.is_file():
+        raise ValueError(f"{file} is no file, so it is not pushed: delete it")
+    if file.suffix == ".png" and not file.read_bytes().startswith(_PNG):
+        raise ValueError(f"{file} is no PNG picture, so it is not pushed: delete it, or evaluate the run again")
 
 
 def _predict(model: Any) -> np.ndarray:
@@ -273,12 +306,23 @@ def _predict(model: Any) -> np.ndarray:
 
 
 def _copy(file: Path, target: Path) -> None:
-    """Copy a file; records of text without this machine's absolute paths."""
-    if file.name in ("provenance.json", "metrics.json"):
-        record = without_paths(json.loads(file.read_text(encoding="utf-8")))
-        target.write_text(json.dumps(record, indent=2, allow_nan=False) + "\n", encoding="utf-8")
-    elif file.name == "recipe.yaml":
-        record = without_paths(yaml.safe_load(file.read_text(encoding="utf-8")))
-        target.write_text(yaml.safe_dump(record, sort_keys=False), encoding="utf-8")
+    """Copy a file; records of text without what tells of this machine.
+
+    Raises:
+        ValueError: a text that is not what its name says.
+    """
+    try:
+        if file.suffix in (".json", ".yaml"):
+            read = json.loads if file.suffix == ".json" else yaml.safe_load
+            values = read(file.read_text(encoding="utf-8"))
+            if (told := without_paths(values)) != values:
+                as_json = json.dumps(told, indent=2, allow_nan=False) + "\n"
+                text = as_json if file.suffix == ".json" else yaml.safe_dump(told, sort_keys=False)
+                target.write_text(text, encoding="utf-8")
+                return
+    except (ValueError, yaml.YAMLError) as error:
+        raise ValueError(f"{file} is not what its name says ({error}), so it is not pushed") from None
+    if file.suffix == ".tsv":
+        target.write_text(text_without_paths(file.read_text(encoding="utf-8")), encoding="utf-8", newline="")
     else:
         shutil.copyfile(file, target)

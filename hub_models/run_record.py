@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -11,11 +12,17 @@ from safetensors import safe_open
 from transformers import AutoConfig, PreTrainedConfig
 from transformers.utils.peft_utils import find_adapter_config_file
 
+from ..datasets_scripts.atomic import heal
 from ..inference.load import looks_like_path
+from ..inference.model_files import ADAPTER_FILES, MODEL_FILES
 from ..inference.provenance import Provenance
 
-MODEL_FILES = ("config.json", "*.safetensors", "*.safetensors.index.json", "preprocessor_config.json")
-ADAPTER_FILES = ("adapter_config.json", "*.safetensors")
+_WHOLE_PATH = re.compile(r"(?:file://|[/~]|\\\\|\.\.[/\\]|[A-Za-z]:[/\\])[^\n]*")
+_HOMES = re.compile(r"(?:/home|/Users|[A-Za-z]:[/\\]Users)[/\\][^/\\]*[/\\]?|~[^/\\]*[/\\]?")  # whose last part is a name
+# In a text: from a root, a home, a drive or `..` on; not within a URL, a ratio or a Hub id.
+_PATH = re.compile(
+    r"(?<![\w.~/\\-])(?:(?:file://)?/[^\s/'\"`,;()<>|]+/|~[\w.-]*/|(?:\.\./)+|[A-Za-z]:[/\\]|\\\\)[^\s'\"`,;()<>|]*"
+)
 
 
 @dataclass(frozen=True)
@@ -63,7 +70,7 @@ class RunRecord:
         return self.config.model_type == "chromhub-claster"
 
     def model_files(self) -> list[Path]:
-        """Return the files that the model is loaded from."""
+        """Return the files that the model is loaded from; whatever else lies in its folder is none of them."""
         patterns = ADAPTER_FILES if self.is_adapter else MODEL_FILES
         return sorted({file for pattern in patterns for file in self.path.glob(pattern)})
 
@@ -80,7 +87,7 @@ class RunRecord:
     def num_parameters(self) -> int:
         """Count the numbers in the weights file, without running statistics; an adapter's alone."""
         total = 0
-        for path in self.path.glob("*.safetensors"):
+        for path in (file for file in self.model_files() if file.suffix == ".safetensors"):
             with safe_open(path, framework="numpy") as weights:
                 for name in weights.keys():  # noqa: SIM118 - it is no dictionary
                     if not name.endswith(("running_mean", "running_var", "num_batches_tracked")):
@@ -99,6 +106,7 @@ def read_run(path: str | Path) -> RunRecord:
         ValueError: a record that is not what its name says, or a folder that holds both a model and an adapter.
     """
     run = Path(path).expanduser()
+    heal(run)
     if not run.is_dir():
         raise FileNotFoundError(f"no run folder {str(path)!r}; give the folder that `chromhub train` wrote")
     is_adapter, is_model = (run / "adapter_config.json").exists(), (run / "config.json").exists()
@@ -140,14 +148,31 @@ def _whole_model(name: str) -> str:
 
 
 def without_paths(value: Any) -> Any:
-    """Return a record with each absolute path in it cut to its last part, which is nobody's home directory."""
+    """Return a record with each path in it that tells of this machine cut to its last part.
+
+    That is an absolute path, one into a home directory, one that goes up, anywhere in a text or a key.
+    """
     if isinstance(value, dict):
-        return {key: without_paths(item) for key, item in value.items()}
+        return {without_paths(key): without_paths(item) for key, item in value.items()}
     if isinstance(value, list):
         return [without_paths(item) for item in value]
-    if isinstance(value, str) and value.startswith(("/", "~")):
-        return Path(value).name
-    return value
+    return text_without_paths(value) if isinstance(value, str) else value
+
+
+def text_without_paths(text: str) -> str:
+    """Return a text with each path in it that tells of this machine cut to its last part."""
+    if _WHOLE_PATH.fullmatch(text):  # with spaces, perhaps
+        return _last_part(text)
+    home = str(Path.home())
+    if len(home) > 1:  # the rest of the path follows it, whatever its letters
+        text = re.sub(re.escape(home) + r"(?=[/\\]|$)", "~", text)
+    return _PATH.sub(lambda match: _last_part(match.group()), text)
+
+
+def _last_part(path: str) -> str:
+    if _HOMES.fullmatch(path):
+        return "home"
+    return re.split(r"[/\\]", path.rstrip("/\\"))[-1]
 
 
 def _read_json(path: Path) -> Any:

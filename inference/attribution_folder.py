@@ -30,7 +30,16 @@ from .provenance import library_versions
 from .variants import GenomeBases
 
 _FILES = {
-    *("sequences.npz", "attributions.npz", "regions.bed", "regions.tsv", "contributions.bw", "attribute.json", "logos"),
+    *(
+        "sequences.npz",
+        "attributions.npz",
+        "regions.bed",
+        "regions.tsv",
+        "contributions.bw",
+        "attribute.json",
+        "logos/*.png",
+        "logos/*.svg",
+    ),
 }
 _CHUNK = 16  # regions of a part
 _LOGO_REACH = 40  # bp on each side of the strongest base
@@ -107,7 +116,7 @@ def attribute_to_folder(
         FileExistsError: `output` exists and `overwrite` is not given, or it holds other files.
         ValueError: no such track or label, tangermeme is missing, or no region is left.
     """
-    output = check_own_folder(output, overwrite, _FILES)
+    output = check_own_folder(output, overwrite, _FILES, marks={"attribute.json": '"method"'}, inputs=[source.path])
     names = output_names(model)
     track = names[0] if track is None else track
     if track not in names:
@@ -168,7 +177,7 @@ def attribute_to_folder(
             "largest_additivity_error": float(found["error"][keep].max()) if additive else None,
             "versions": library_versions(),
         }
-        with finished_folder(output, overwrite) as folder:
+        with finished_folder(output, overwrite, is_held=True) as folder:
             np.savez_compressed(folder / "sequences.npz", sequences)
             np.savez_compressed(folder / "attributions.npz", scores)
             table.to_csv(folder / "regions.tsv", sep="\t", index=False, float_format="%.6g")

@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 import torch
 
-from ..datasets_scripts.atomic import check_output, finished_file
+from ..datasets_scripts.atomic import check_output, finished_file, making
 from ..datasets_scripts.fasta import Fasta
 from ..datasets_scripts.loader import ahead
 from ..datasets_scripts.store import GenomeStore
@@ -92,7 +92,7 @@ def classes_to_table(
         FileExistsError: `path` exists and `overwrite` is not given.
         ValueError: a region off the genome.
     """
-    path = check_output(path, overwrite)
+    path = check_output(path, overwrite, inputs=[source.path])
     length, sizes = model.config.input_length, source.chrom_sizes
     wanted = regions_by_chrom(regions, sizes)
     if whole or regions is None:
@@ -101,7 +101,7 @@ def classes_to_table(
     done, names = 0, output_names(model)
     if progress:
         progress(0, total)
-    with finished_file(path, overwrite=overwrite) as partial:
+    with making(path, overwrite), finished_file(path, overwrite=overwrite) as partial:
         partial.write_text("\t".join(["chrom", "start", "end", *names]) + "\n")
         for chrom, codes in chromosomes(source, wanted):
             rows = wanted[chrom].reset_index(drop=True)

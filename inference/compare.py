@@ -97,7 +97,7 @@ def write_comparison(found: dict[str, Any], output: str | Path, *, overwrite: bo
     Raises:
         FileExistsError: `output` exists and `overwrite` is not given, or it holds other files.
     """
-    output = check_own_folder(output, overwrite, _FILES)
+    output = check_own_folder(output, overwrite, _FILES, marks={"comparison.json": ""})
     table = pd.DataFrame(found["rows"]).drop(columns="points")
     with finished_folder(output, overwrite) as folder:
         (folder / "comparison.json").write_text(json.dumps(found, indent=2, allow_nan=False) + "\n")

@@ -8,7 +8,7 @@ from typing import Any, cast
 import numpy as np
 import pandas as pd
 
-from ..datasets_scripts.atomic import check_own_folder, finished_file, finished_folder
+from ..datasets_scripts.atomic import check_own_folder, finished_file, finished_folder, making
 from ..datasets_scripts.dataset import evaluation_windows
 from ..datasets_scripts.folds import Part
 from ..datasets_scripts.landscape import LandscapeData
@@ -22,15 +22,11 @@ from .evaluate_landscape import evaluate_landscape, flatten_landscape_metrics
 from .evaluation_figures import calibration, chromosome_points, summit_profiles
 from .evaluation_report import write_evaluation_report
 from .figures import class_dots, scatter, tracks, training_curve
-from .load import Classifier, load_any, looks_like_path, output_names
-from .provenance import find_leak, find_provenance, refuse_leak
+from .load import Classifier, load_any, local_path, looks_like_path, output_names
+from .model_files import EVALUATION_FILES, EVALUATION_MARKS, METRICS
+from .provenance import find_provenance, leak_record, refuse_leak
 from .track_states import rebin
 
-METRICS = "metrics.json"
-_FILES = {
-    *(METRICS, "metrics.tsv", "report.html", "scatter.png", "tracks.png", "chromosomes.png", "calibration.png"),
-    *("profiles.png", "training_curve.png", "classes.png"),
-}
 _SCATTER_WINDOWS = 256
 _REGION_TARGETS = 16  # of the picture of a region
 _DRAWN_BINS = 4  # bins joined to one in pictures: single ones are thinner than a pixel, and mostly 0 in sparse data
@@ -89,7 +85,42 @@ def evaluate_run(
         OSError: the provenance of a model on the Hub cannot be read, and `allow_leak` is not given.
     """
     output = default_output(run) if output is None else output
-    output = check_own_folder(output, overwrite, _FILES, others="files that are no evaluation")
+    output = check_own_folder(
+        output,
+        overwrite,
+        EVALUATION_FILES,
+        others="files that are no evaluation",
+        marks=EVALUATION_MARKS,
+        inputs=[store.path, local_path(run)],
+        may_lie_in=True,
+    )
+    with making(output, overwrite):
+        return _evaluate_into(
+            output,
+            run,
+            store,
+            allow_leak=allow_leak,
+            overwrite=overwrite,
+            device=device,
+            negative_ratio=negative_ratio,
+            beside_of=beside_of,
+            **options,
+        )
+
+
+def _evaluate_into(
+    output: Path,
+    run: str | Path,
+    store: GenomeStore | LandscapeData,
+    *,
+    allow_leak: bool,
+    overwrite: bool,
+    device: str | None,
+    negative_ratio: float,
+    beside_of: BesideOf | None,
+    **options: Any,
+) -> dict[str, Any]:
+    """Evaluate a run into a folder whose lock is held; arguments as of `evaluate_run`."""
     part = options.get("part", "test")
     try:
         provenance = find_provenance(run)
@@ -121,11 +152,7 @@ def evaluate_run(
         "model": str(run),
         "mode": provenance.mode if provenance else None,
         "seed": provenance.seed if provenance else None,
-        "leak": {
-            "checked": provenance is not None and provenance.is_complete,
-            "allowed": allow_leak,
-            "overlaps": find_leak(provenance, store, part) if provenance else [],
-        },
+        "leak": leak_record(provenance, store, part, allowed=allow_leak),
     }
     profiles = np.zeros(0)
     if isinstance(model, ClasterForProfileRegression):
@@ -140,7 +167,7 @@ def evaluate_run(
         metrics = {**found, **evaluate_classes(model, cast(GenomeStore, store), **of_classes)}
         rows = flatten_class_metrics(metrics)
     text = json.dumps(metrics, indent=2, allow_nan=False) + "\n"
-    with finished_folder(output, overwrite) as folder:
+    with finished_folder(output, overwrite, is_held=True) as folder:
         (folder / METRICS).write_text(text)
         rows.to_csv(folder / "metrics.tsv", sep="\t", index=False, float_format="%.6g")
         if isinstance(store, LandscapeData):

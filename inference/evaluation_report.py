@@ -151,6 +151,11 @@ def _peak_words(metrics: dict[str, Any]) -> list[str]:
 
 def _leak_words(metrics: dict[str, Any]) -> list[str]:
     leak = metrics["leak"]
+    if leak.get("unchecked"):
+        return [
+            f"Whether the model has seen {leak['unchecked'][0]} cannot be told: the data has other bases than it was "
+            "trained on, under the same name and length."
+        ]
     if not leak["checked"]:
         return ["What the model was trained on is not recorded, so it may have seen these intervals."]
     if leak["overlaps"]:

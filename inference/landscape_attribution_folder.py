@@ -59,7 +59,7 @@ def attribute_run(
         FileExistsError: `output` exists and `overwrite` is not given, or it holds other files.
         ValueError: inputs do not fit each other.
     """
-    check_own_folder(output, overwrite, _FILES)
+    check_own_folder(output, overwrite, _FILES, marks={"summary.json": ""})
     data, model = LandscapeData.open(folder), load_landscape_model(run)
     model.to(device)  # pyright: ignore[reportArgumentType] - transformers' stub of `to`
     rng = np.random.default_rng(seed)

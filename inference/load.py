@@ -11,12 +11,15 @@ from transformers.utils import logging
 from transformers.utils.hub import cached_file
 from transformers.utils.peft_utils import find_adapter_config_file
 
+from ..datasets_scripts.atomic import heal
+from ..datasets_scripts.listed_files import check_listed
 from ..modeling import (
     AtacForSequenceClassification,
     AtacForTrackPrediction,
     ChromTransferForSequenceClassification,
     ClasterForProfileRegression,
 )
+from .adapter_base import check_base
 
 Classifier = AtacForSequenceClassification | ChromTransferForSequenceClassification
 _CLASSIFIERS = (AtacForSequenceClassification, ChromTransferForSequenceClassification)
@@ -27,6 +30,11 @@ RECORD = "provenance.json"  # what a run leaves beside its weights; see `provena
 def looks_like_path(name: str) -> bool:
     """Tell a local path from a Hub id such as "org/name": an existing path, or one that starts like a path."""
     return name.startswith((".", "/", "~")) or name.count("/") > 1 or Path(name).exists()
+
+
+def local_path(name: str | Path) -> Path | None:
+    """Return where a model lies on this machine; None of one on the Hub."""
+    return Path(name).expanduser() if looks_like_path(str(name)) else None
 
 
 def load_model(name: str | Path, *, revision: str | None = None) -> AtacForTrackPrediction:
@@ -76,9 +84,10 @@ def load_any(
 
     Raises:
         FileNotFoundError: `name` is a path without a model.
-        ValueError: it holds a model of another kind.
+        ValueError: it holds a model of another kind, or an adapter whose base has changed since.
     """
     name = str(name)
+    heal(name)
     if looks_like_path(name):
         folder = Path(name).expanduser()
         if not folder.is_dir():
@@ -87,6 +96,7 @@ def load_any(
             raise FileNotFoundError(
                 f"{name!r} holds no model (no config.json or adapter_config.json); was its training finished?"
             )
+        _check_shards(folder)
         for weights in folder.glob("*.safetensors"):
             weights.open("rb").close()  # of one that it may not read, safetensors says that it does not exist
         name = str(folder)
@@ -96,6 +106,8 @@ def load_any(
         if find_adapter_config_file(name, revision=revision):
             adapter = PeftConfig.from_pretrained(name, revision=revision)
             base = load_any(str(adapter.base_model_name_or_path), revision=adapter.revision)
+            base_name = str(adapter.base_model_name_or_path)
+            check_base(name, base_name, revision=revision, base_revision=adapter.revision, record=RECORD)
             model: Any = PeftModel.from_pretrained(base, name, revision=revision).merge_and_unload()
             name_outputs(model, name, revision=revision)
         else:
@@ -111,6 +123,21 @@ def load_any(
     if not isinstance(model, (AtacForTrackPrediction, ClasterForProfileRegression, *_CLASSIFIERS)):
         raise ValueError(f"{name!r} holds a {type(model).__name__}, not an AtacForTrackPrediction or a classifier")
     return model.eval()
+
+
+def _check_shards(folder: Path) -> None:
+    """Refuse a list of weights files that names one outside its folder.
+
+    Raises:
+        ValueError: it does, or is no such list.
+    """
+    for file in folder.glob("*.safetensors.index.json"):
+        try:
+            names = set(json.loads(file.read_text(encoding="utf-8"))["weight_map"].values())
+        except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+            raise ValueError(f"{file} is damaged ({type(error).__name__} {error}): save the model again") from None
+        for name in names:
+            check_listed(name, listed_in=file)
 
 
 def output_names(model: Any) -> list[str]:

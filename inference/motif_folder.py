@@ -19,7 +19,8 @@ from .report import Figure, Section, Table
 from .report import write_report as write_html
 
 _FILES = {
-    *("motifs.json", "motifs.tsv", "motifs.meme", "seqlets.bed", "modisco.h5", "report", "logos", "report.html"),
+    *("motifs.json", "motifs.tsv", "motifs.meme", "seqlets.bed", "modisco.h5", "report.html"),
+    *("logos/*.png", "logos/*.svg", "report/**"),
 }
 _ALIKE = 0.05  # largest E-value of a match that is named as one
 
@@ -53,7 +54,10 @@ def motifs_to_folder(
         FileExistsError: `output` exists and `overwrite` is not given, or it holds other files.
         ValueError: tfmodisco-lite is missing, or the files do not go together.
     """
-    attributions, output = Path(attributions), check_own_folder(output, overwrite, _FILES)
+    attributions, output = (
+        Path(attributions),
+        check_own_folder(output, overwrite, _FILES, marks={"motifs.json": ""}, inputs=[attributions, database]),
+    )
     for name in ("sequences.npz", "attributions.npz", "regions.bed"):
         if not (attributions / name).is_file():
             raise FileNotFoundError(f"{attributions} has no {name}; give the folder that `chromhub attribute` made")

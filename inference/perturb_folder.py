@@ -89,7 +89,7 @@ def perturb_run(
         FileExistsError: `output` exists and `overwrite` is not given, or it holds other files.
         ValueError: inputs do not fit each other.
     """
-    check_own_folder(output, overwrite, _FILES)
+    check_own_folder(output, overwrite, _FILES, marks={"summary.json": ""})
     if (options.elements is None) == (options.genes is None):
         raise ValueError(
             "give --elements with landscapes of genes, or --genes with landscapes centred on elements, one of the two"

@@ -221,7 +221,7 @@ def predict_to_bigwig(
     config = models[0].config
     paths = track_paths(path, config.track_names or ())
     for file in paths:
-        check_output(file, overwrite)
+        check_output(file, overwrite, inputs=[source.path])
     sizes, bin_size, tile = source.chrom_sizes, config.bin_size, config.target_length
     wanted = regions_by_chrom(regions, sizes)
     tiles = {chrom: np.flatnonzero(_touched(rows, step=tile, size=sizes[chrom])) for chrom, rows in wanted.items()}

@@ -7,7 +7,7 @@
 import json
 import platform
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import asdict, dataclass, field, fields
 from importlib import metadata
 from pathlib import Path
@@ -34,11 +34,13 @@ class SeenChrom:
         chrom: its name in the store.
         digest: of its sequence; the same in every store with this chromosome, whatever it is called there.
         intervals: (start, end) in bp, 0-based half-open.
+        size: of the whole chromosome in bp; 0 where it was not recorded.
     """
 
     chrom: str
     digest: str
     intervals: tuple[tuple[int, int], ...]
+    size: int = field(default=0, compare=False)
 
 
 def record_text(record: dict[str, Any]) -> str:
@@ -64,6 +66,7 @@ class Provenance:
         data_fingerprint: of the store.
         base: the same of `base_model`; None from scratch, or where the base came without.
         merged_from: folder or Hub id of the adapter that was merged into its base to make this model.
+        base_digest: of the weights of `base_model` that training started from (`adapter_base.weights_digest`).
     """
 
     base_model: str | None
@@ -78,6 +81,7 @@ class Provenance:
     versions: dict[str, str] = field(default_factory=dict)
     base: "Provenance | None" = None
     merged_from: str | None = None
+    base_digest: str | None = None
 
     @property
     def is_complete(self) -> bool:
@@ -127,7 +131,12 @@ class Provenance:
             known = {f.name: values[f.name] for f in fields(cls) if f.name in values}
             for part in ("trained_on", "selected_on"):
                 known[part] = tuple(
-                    SeenChrom(chrom["chrom"], chrom["digest"], tuple((int(s), int(e)) for s, e in chrom["intervals"]))
+                    SeenChrom(
+                        chrom["chrom"],
+                        chrom["digest"],
+                        tuple((int(s), int(e)) for s, e in chrom["intervals"]),
+                        int(chrom.get("size", 0)),
+                    )
                     for chrom in known[part]
                 )
             known["tracks"] = tuple(known["tracks"])
@@ -199,7 +208,12 @@ def part_intervals(store: Described, part: Part) -> tuple[SeenChrom, ...]:
     table = store.split.intervals(part, store.chrom_sizes)
     chroms = {str(chrom): rows for chrom, rows in table.groupby("chrom", sort=False)}
     return tuple(
-        SeenChrom(chrom, store.chrom_digests[chrom], tuple(_join(zip(rows["start"], rows["end"], strict=True))))
+        SeenChrom(
+            chrom,
+            store.chrom_digests[chrom],
+            tuple(_join(zip(rows["start"], rows["end"], strict=True))),
+            store.chrom_sizes[chrom],
+        )
         for chrom, rows in chroms.items()
     )
 
@@ -214,19 +228,41 @@ def find_leak(provenance: Provenance, store: Described, part: Part) -> list[str]
     Returns:
         Overlaps as "chrom:start-end", 0-based half-open, joined and sorted, in the order of the part.
     """
-    seen = provenance.seen(selection=part != "valid")
-    leaks = []
-    for here in part_intervals(store, part):
-        overlaps = [
-            (max(start, seen_start), min(end, seen_end))
-            for genome, there in seen
-            if _same_chrom(here, there, same_genome=bool(genome) and genome.lower() == store.genome.lower())
-            for start, end in here.intervals
-            for seen_start, seen_end in there.intervals
-            if max(start, seen_start) < min(end, seen_end)
-        ]
-        leaks += [f"{here.chrom}:{start}-{end}" for start, end in _join(overlaps)]
-    return leaks
+    return _overlaps(provenance, store, part, _same_chrom)
+
+
+def find_untold(provenance: Provenance, store: Described, part: Part) -> list[str]:
+    """Return where it cannot be told whether a part of a store overlaps what a model has seen.
+
+    That is where a chromosome of the same name and length, of an assembly without a name or with another one, has
+    other bases: it may be the same chromosome with one base changed, or another assembly's.
+
+    Returns:
+        As `find_leak`.
+    """
+    return _overlaps(provenance, store, part, _maybe_same_chrom)
+
+
+def leak_record(provenance: Provenance | None, store: Described, part: Part, *, allowed: bool) -> dict[str, Any]:
+    """Return what metrics.json says of a leak.
+
+    Args:
+        provenance: of the model; None where it came without.
+        store: the data.
+        part: of it.
+        allowed: the user goes on whatever there is.
+
+    Returns:
+        `checked` (False where the model, or one it started from, came without provenance, or where it cannot be told),
+        `allowed`, `overlaps`, and `unchecked` with the intervals of which it cannot be told, where there are some.
+    """
+    untold = find_untold(provenance, store, part) if provenance else []
+    return {
+        "checked": provenance is not None and provenance.is_complete and not untold,
+        "allowed": allowed,
+        "overlaps": find_leak(provenance, store, part) if provenance else [],
+        **({"unchecked": untold} if untold else {}),
+    }
 
 
 def refuse_leak(provenance: Provenance, store: Described, part: Part) -> None:
@@ -244,10 +280,43 @@ def refuse_leak(provenance: Provenance, store: Described, part: Part) -> None:
         )
 
 
-def _same_chrom(one: SeenChrom, other: SeenChrom, *, same_genome: bool) -> bool:
-    if one.digest and one.digest == other.digest:
+def _overlaps(
+    provenance: Provenance, store: Described, part: Part, same: Callable[[SeenChrom, SeenChrom, str, str], bool]
+) -> list[str]:
+    """Return where a part of a store overlaps what a model has seen of chromosomes that are the same by some rule."""
+    seen = provenance.seen(selection=part != "valid")
+    found = []
+    for here in part_intervals(store, part):
+        overlaps = [
+            (max(start, seen_start), min(end, seen_end))
+            for genome, there in seen
+            if same(here, there, store.genome, genome)
+            for start, end in here.intervals
+            for seen_start, seen_end in there.intervals
+            if max(start, seen_start) < min(end, seen_end)
+        ]
+        found += [f"{here.chrom}:{start}-{end}" for start, end in _join(overlaps)]
+    return found
+
+
+def _same_chrom(here: SeenChrom, there: SeenChrom, genome: str, seen_genome: str) -> bool:
+    if here.digest and here.digest == there.digest:
         return True
-    return same_genome and one.chrom.removeprefix("chr") == other.chrom.removeprefix("chr")
+    return bool(genome) and genome.lower() == seen_genome.lower() and _bare(here) == _bare(there)
+
+
+def _maybe_same_chrom(here: SeenChrom, there: SeenChrom, genome: str, seen_genome: str) -> bool:
+    """Tell whether two chromosomes may be one although neither digests nor assemblies say so."""
+    if _same_chrom(here, there, genome, seen_genome) or _bare(here) != _bare(there):
+        return False
+    if there.size:
+        return here.size == there.size
+    fits = all(end <= here.size for _, end in there.intervals)
+    return fits and not (genome and seen_genome)  # an older record
+
+
+def _bare(chrom: SeenChrom) -> str:
+    return chrom.chrom.removeprefix("chr")
 
 
 def _join(intervals: Iterable[tuple[int, int]]) -> list[tuple[int, int]]:

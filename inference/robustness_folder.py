@@ -8,7 +8,7 @@ import numpy as np
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
-from ..datasets_scripts.atomic import check_own_folder, finished_folder
+from ..datasets_scripts.atomic import check_own_folder, finished_folder, making
 from ..datasets_scripts.store import GenomeStore
 from .cpu import pick_device
 from .figures import BLUE, ORANGE
@@ -50,16 +50,22 @@ def robustness_of_run(
         FileNotFoundError: no such model.
         ValueError: what `robustness` refuses.
     """
-    output = check_own_folder(output, overwrite, _FILES)
-    model = load_model(run)
-    model.to(pick_device(device))  # pyright: ignore[reportArgumentType] - transformers' stub of `to`
-    found = {"model": str(run), **robustness(model, store, **options)}
-    with finished_folder(output, overwrite) as folder:
+    output = check_own_folder(output, overwrite, _FILES, marks={"robustness.json": ""})
+    with making(output, overwrite):
+        model = load_model(run)
+        model.to(pick_device(device))  # pyright: ignore[reportArgumentType] - transformers' stub of `to`
+        found = {"model": str(run), **robustness(model, store, **options)}
+        _write(found, output, overwrite, bin_size=model.config.bin_size)
+    return found
+
+
+def _write(found: dict[str, Any], output: Path, overwrite: bool, *, bin_size: int) -> None:
+    """Write the folder, whose lock is held."""
+    with finished_folder(output, overwrite, is_held=True) as folder:
         (folder / "robustness.json").write_text(json.dumps(found, indent=2, allow_nan=False) + "\n")
         table = flatten_robustness(found)
         table.to_csv(folder / "robustness.tsv", sep="\t", index=False, float_format="%.6g")
-        draw_positions(found, folder / "positions.png", bin_size=model.config.bin_size)
-    return found
+        draw_positions(found, folder / "positions.png", bin_size=bin_size)
 
 
 def draw_positions(found: dict[str, Any], path: str | Path, *, bin_size: int) -> None:

@@ -81,7 +81,7 @@ def score_file(
         ValueError: no variant, a broken line, no chromosome in common, or an output or figures that do not go with the
             input.
     """
-    output = check_output(output, overwrite)
+    output = check_output(output, overwrite, inputs=[source.path, *([given] if isinstance(given, Path) else [])])
     source_vcf = _check_output(given, output)
     variants = variants_of(given)
     sample = Sample(settings.num_null, np.random.default_rng([settings.seed, 0]))

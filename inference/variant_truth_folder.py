@@ -29,7 +29,7 @@ def write_variants(table: pd.DataFrame, found: dict[str, Any], output: str | Pat
     Raises:
         FileExistsError: `output` exists and `overwrite` is not given, or it holds other files.
     """
-    output = check_own_folder(output, overwrite, FILES)
+    output = check_own_folder(output, overwrite, FILES, marks={"variants.json": ""})
     with finished_folder(output, overwrite) as folder:
         (folder / "variants.json").write_text(json.dumps(found, indent=2, allow_nan=False) + "\n")
         table.to_csv(folder / "variants.tsv", sep="\t", index=False, float_format="%.6g")

@@ -1,7 +1,9 @@
 """What a run's folder may hold before training, and how the model appears in it."""
 
 import pytest
-from chromhub.finetune.run_folder import check_run, clear_run, is_finished_run, publish_run
+from chromhub.finetune.run_folder import check_run, clear_run, held_run, is_finished_run, publish_run
+
+from tests.datasets_scripts.test_output_lock import held_elsewhere
 
 from .test_checkpoints import make
 
@@ -67,6 +69,54 @@ def test_foreign_files_are_never_touched(tmp_path):
     assert (tmp_path / "thesis.tex").exists()
     with pytest.raises(FileExistsError, match="is a file"):
         check_run(tmp_path / "thesis.tex", resume=False, overwrite=False)
+
+
+@pytest.mark.parametrize("name", ["thesis.txt", "evaluation/thesis.txt", "data/store.json", "notes.py"])
+def test_a_run_with_a_foreign_file_stays(finished, name):
+    (finished / name).parent.mkdir(exist_ok=True)
+    (finished / name).write_text("mine")
+    with pytest.raises(FileExistsError, match=rf"no run of chromhub \({name}\), which --overwrite would delete"):
+        check_run(finished, resume=False, overwrite=True)
+    clear_run(finished)
+    assert [path.name for path in finished.rglob("*") if path.is_file()] == [name.split("/")[-1]]
+
+
+def test_a_recipe_alone_is_no_run(tmp_path):
+    (tmp_path / "recipe.yaml").write_text("mine")
+    with pytest.raises(FileExistsError, match="holds files that are no run of chromhub"):
+        check_run(tmp_path, resume=False, overwrite=False)
+
+
+def test_a_run_never_lies_where_its_inputs_do(tmp_path):
+    (tmp_path / "data" / "store").mkdir(parents=True)
+    for run in (tmp_path / "data", tmp_path / "data" / "store", tmp_path / "data" / "store" / "run"):
+        with pytest.raises(FileExistsError, match=r"which is read|is what is read"):
+            check_run(run, resume=False, overwrite=True, inputs=(str(tmp_path / "data" / "store"), "org/base"))
+
+
+def test_checkpoints_that_are_a_link(unfinished, tmp_path):
+    (unfinished / "checkpoints").rename(tmp_path / "scratch")
+    (unfinished / "checkpoints").symlink_to(tmp_path / "scratch")
+    with pytest.raises(FileExistsError, match="checkpoints is a link, and training writes and deletes there"):
+        check_run(unfinished, resume=True, overwrite=False)
+
+
+@pytest.mark.parametrize("resume", [False, True])
+def test_a_run_that_another_process_trains_is_refused(unfinished, resume):
+    with held_elsewhere(unfinished / ".run.lock"):
+        with pytest.raises(FileExistsError, match=r"another process is making .*/run right now: wait for"):
+            check_run(unfinished, resume=resume, overwrite=not resume)
+        with pytest.raises(FileExistsError, match="another process is making"), held_run(unfinished):
+            pass
+    with held_run(unfinished):
+        assert check_run(unfinished, resume=True, overwrite=False, is_held=True) is not None
+    assert not (unfinished / ".run.lock").exists()
+
+
+def test_a_training_that_fails_at_once_leaves_no_folder(tmp_path):
+    with pytest.raises(ValueError, match="wrong"), held_run(tmp_path / "new" / "run"):
+        raise ValueError("wrong")
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_nothing_to_resume(tmp_path):

@@ -4,7 +4,8 @@ from pathlib import Path
 
 import pytest
 import torch
-from chromhub.hub_models.bundle import BUNDLE, bundle
+from chromhub.hub_models.bundle import bundle
+from chromhub.inference.model_files import BUNDLE
 from chromhub.modeling import AtacConfig, AtacForTrackPrediction, ClasterConfig, ClasterForProfileRegression
 
 from tests.without_chromhub import run_without_chromhub, save_with_code

@@ -175,3 +175,40 @@ def test_prepare_makes_the_folder_that_publish_pushes_and_sends_nothing(hub, run
     with pytest.raises(FileExistsError, match="--overwrite"):
         prepare(run, MINE, tmp_path / "ready")
     prepare(run, MINE, tmp_path / "ready", overwrite=True)
+
+
+def test_only_files_of_our_names_leave_and_no_links(run, tmp_path) -> None:
+    for name in ("notes.py", "key.safetensors", "secrets.json", "evaluation/notes.tsv", "evaluation/plot.png", ".env"):
+        (run / name).write_text("token")
+    files = prepare(run, MINE, tmp_path / "staged")
+    code = sorted(path.name for path in run.glob("*.py") if path.name != "notes.py")
+    assert "modeling_atac.py" in code
+    assert [name for name in files if name.endswith(".py")] == code
+    assert sorted(set(files) - set(code)) == [
+        *("README.md", "config.json", "evaluation/metrics.json", "evaluation/scatter.png", "history.json"),
+        *("metrics.json", "model.safetensors", "preprocessor_config.json", "provenance.json", "recipe.yaml"),
+        "training_curve.png",
+    ]
+    (tmp_path / "id_rsa").write_text("key")
+    for name in ("training_curve.png", "evaluation/scatter.png", "modeling_atac.py"):
+        content = (run / name).read_bytes()
+        (run / name).unlink()
+        (run / name).symlink_to(tmp_path / "id_rsa")
+        with pytest.raises(ValueError, match=rf"{name} is a link, which is not pushed"):
+            prepare(run, MINE, tmp_path / "other")
+        (run / name).unlink()
+        (run / name).write_bytes(content)
+    (run / "evaluation" / "scatter.png").write_text("key")
+    with pytest.raises(ValueError, match=r"scatter\.png is no PNG picture"):
+        prepare(run, MINE, tmp_path / "other")
+
+
+def test_a_staged_folder_replaces_only_one_of_its_kind(run, tmp_path) -> None:
+    prepare(run, MINE, tmp_path / "staged")
+    prepare(run, MINE, tmp_path / "staged", overwrite=True)
+    (tmp_path / "staged" / "thesis.txt").write_text("mine")
+    with pytest.raises(FileExistsError, match=r"files that no push makes \(thesis.txt\)"):
+        prepare(run, MINE, tmp_path / "staged", overwrite=True)
+    for folder in (run, run / "evaluation"):
+        with pytest.raises(FileExistsError, match=r"which --overwrite would|which is read"):
+            prepare(run, MINE, folder, overwrite=True)

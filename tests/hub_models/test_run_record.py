@@ -2,7 +2,7 @@ import json
 from pathlib import Path
 
 import pytest
-from chromhub.hub_models.run_record import read_run, without_paths
+from chromhub.hub_models.run_record import read_run, text_without_paths, without_paths
 
 from tests.hub_models.toy_run import HISTORY, METRICS, toy_adapter, toy_run
 
@@ -83,3 +83,24 @@ def test_paths_of_this_machine_are_cut_and_nothing_else() -> None:
         "list": ["x", 1, None],
         "inner": {"relative": "data/k562"},
     }
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ("/home/jane doe/data/store", "store"),
+        ("data=/home/jane/x.bw,/mnt/b/c.bw", "data=x.bw,c.bw"),
+        ("of ../alice/store and runs/x", "of store and runs/x"),
+        ("~/data/yeast", "yeast"),
+        ("/home/alice", "home"),
+        ("C:\\Users\\me\\x", "x"),
+        ("file:///mnt/a/b", "b"),
+        ("see (/root/a/b)", "see (b)"),
+        ("https://huggingface.co/org/name", "https://huggingface.co/org/name"),
+        ("org/name at 1/2 of s3://bucket/key", "org/name at 1/2 of s3://bucket/key"),
+        (".*\\.conv", ".*\\.conv"),
+    ],
+)
+def test_paths_inside_texts(text, told) -> None:
+    assert text_without_paths(text) == told
+    assert without_paths({text: [text, 3]}) == {told: [told, 3]}

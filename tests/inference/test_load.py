@@ -55,3 +55,18 @@ def test_a_landscape_model_does_not_read_sequence(tmp_path):
     ClasterForProfileRegression(ClasterConfig.from_preset("claster-landscape")).save_pretrained(tmp_path / "run")
     with pytest.raises(ValueError, match="reads a landscape of chromatin, not sequence: use chromhub evaluate or"):
         load_sequence_model(tmp_path / "run")
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ('{"weight_map": {"a": "../other/model.safetensors"}}', "names '../other/model.safetensors', which is no file"),
+        ("null", "is damaged"),
+        ('{"weight_map": {"a": ["b"]}}', "is damaged"),
+    ],
+)
+def test_weights_outside_the_folder_are_refused(tiny_model, tmp_path, text, said):
+    tiny_model.save_pretrained(tmp_path)
+    (tmp_path / "model.safetensors.index.json").write_text(text)
+    with pytest.raises(ValueError, match=rf"model\.safetensors\.index\.json {said}"):
+        load_model(tmp_path)

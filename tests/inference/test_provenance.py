@@ -1,4 +1,5 @@
 import json
+from dataclasses import replace
 
 import pytest
 from chromhub.datasets_scripts.folds import Split
@@ -7,6 +8,8 @@ from chromhub.inference.provenance import (
     SeenChrom,
     find_leak,
     find_provenance,
+    find_untold,
+    leak_record,
     library_versions,
     part_intervals,
     record_text,
@@ -150,6 +153,37 @@ def test_what_makes_two_chromosomes_the_same(genome, chrom, digest, leaks):
     seen = provenance([(chrom, digest, ((0, 10),))], genome=genome)
     assert bool(find_leak(seen, Genome(test=("chr1", "chr2")), "test")) == leaks
     assert bool(find_leak(seen, Genome(genome="", digests={"chr1": "", "chr2": ""}, test=("chr1",)), "test")) is False
+
+
+@pytest.mark.parametrize(
+    ("genome", "chrom", "digest", "size", "untold"),
+    [
+        ("", "chr1", "else", 1000, ["chr1:0-10"]),  # one base changed, or another assembly
+        ("GRCtoy", "1", "else", 1000, ["chr1:0-10"]),  # an alias, perhaps
+        ("", "chr1", "else", 999, []),  # another assembly
+        ("", "chr1", "one", 1000, []),  # a leak, which is told
+        ("toy", "chr1", "else", 1000, []),  # likewise
+        ("", "chr3", "else", 1000, []),
+        ("", "chr1", "else", 0, ["chr1:0-10"]),  # a record that tells no sizes
+        ("hg19", "chr1", "else", 0, []),
+    ],
+)
+def test_where_it_cannot_be_told(genome, chrom, digest, size, untold):
+    seen = provenance([(chrom, digest, ((0, 10),), size)], genome=genome)
+    seen = replace(seen, base_model=None)
+    store = Genome(test=("chr1:0-500",))
+    assert find_untold(seen, store, "test") == untold
+    record = leak_record(seen, store, "test", allowed=False)
+    assert record["checked"] == (not untold)
+    assert record.get("unchecked", []) == untold
+    assert bool(record["overlaps"]) == (digest == "one" or genome == "toy")
+
+
+def test_sizes_are_kept(tmp_path):
+    seen = provenance([("chr1", "one", ((0, 10),), 1000)])
+    seen.save(tmp_path)
+    assert Provenance.load(tmp_path).trained_on[0].size == 1000
+    assert part_intervals(Genome(test=("chr2",)), "test")[0].size == 500
 
 
 def test_validation_counts_for_the_test_part_but_not_for_itself():
