@@ -8,6 +8,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
+from .plain_files import read_json
 from .store_inputs import InputReport
 
 MANIFEST = "pieces.json"
@@ -92,9 +93,21 @@ class Pieces:
 def read_pieces(folder: Path) -> dict[str, dict[str, Any]]:
     """Return the parts of a folder by name; none where it keeps no list, or one that is damaged."""
     try:
-        return json.loads((folder / MANIFEST).read_text())
-    except (FileNotFoundError, ValueError):  # no JSON, or no text
+        found = read_json(folder / MANIFEST)
+    except (FileNotFoundError, ValueError):  # no JSON, no text, no file
         return {}
+    return {name: piece for name, piece in found.items() if _is_piece(piece)}
+
+
+def _is_piece(piece: Any) -> bool:
+    """Tell whether a part of the list is what `Pieces.record` writes; one that is not is made again."""
+    return (
+        isinstance(piece, dict)
+        and isinstance(piece.get("key"), str)
+        and isinstance(piece.get("value"), dict)
+        and isinstance(piece.get("files"), list)
+        and all(isinstance(file, str) for file in piece["files"])
+    )
 
 
 def _is_whole(piece: dict[str, Any], key: str, folder: Path) -> bool:

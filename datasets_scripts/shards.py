@@ -6,25 +6,29 @@ windows.parquet                      part, chrom, start, end of every window, in
 data/PART-00000-of-00004.parquet     one row a window (row_layout.py)
 """
 
+import hashlib
 import json
 import re
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 import pandas as pd
 import pyarrow.parquet as pq
 from huggingface_hub import HfFileSystem, hf_hub_download
 from huggingface_hub.errors import EntryNotFoundError, LocalEntryNotFoundError, RepositoryNotFoundError
+from pydantic import Field, model_validator
 
 from .folds import PARTS, Part, Split
+from .plain_files import PlainRecord, read_json
 from .row_layout import RowLayout
 
 FORMAT = "chromhub-shards"
 VERSION = 1
 LAYOUT_FILE = "shards.json"
 WINDOWS_FILE = "windows.parquet"
+_MAX_GROUPS = 1_000_000  # of a file
 _HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*/[\w.-]+")
 
 
@@ -49,6 +53,36 @@ class ShardFile:
         return [self.group_windows] * full + ([rest] if rest else [])
 
 
+class FileRecord(PlainRecord):
+    """One Parquet file in shards.json."""
+
+    path: str = Field(min_length=1)
+    num_windows: int = Field(ge=0)
+    group_windows: int = Field(ge=1)
+
+    @model_validator(mode="after")
+    def _check_groups(self) -> Self:
+        if self.num_windows // self.group_windows > _MAX_GROUPS:
+            raise ValueError(f"a file has at most {_MAX_GROUPS:,} row groups")
+        return self
+
+
+class ShardsRecord(PlainRecord):
+    """What shards.json must hold; the layout checks itself."""
+
+    layout: dict[str, Any]
+    files: dict[Part, list[FileRecord]]
+    reports: dict[str, dict[str, Any]]
+    plan: dict[str, Any]
+    fingerprint: str
+
+    @model_validator(mode="after")
+    def _check_reports(self) -> Self:
+        if missing := [part for part in self.files if part not in self.reports]:
+            raise ValueError(f"reports lack the part {missing[0]}")
+        return self
+
+
 class Shards:
     """Exported windows, opened with `Shards.open`; `Described`, as a store is.
 
@@ -65,6 +99,11 @@ class Shards:
     def __init__(self, name: str, description: dict[str, Any], *, root: Path, revision: str | None) -> None:
         self.name = name
         self.revision = revision
+        where = f"{name}/{LAYOUT_FILE}"
+        ShardsRecord.check(description, where, remedy="export it again")
+        told = {key: value for key, value in description.items() if key != "fingerprint"}
+        if hashlib.sha256(json.dumps(told).encode()).hexdigest()[:16] != description["fingerprint"]:
+            raise ValueError(f"{where} is damaged: it has changed since the export; export it again")
         try:
             self.layout = RowLayout.from_dict(description["layout"])
             self.files: dict[Part, list[ShardFile]] = {
@@ -242,10 +281,10 @@ def _download(name: str, file: str, revision: str | None) -> Path:
 def _read(path: Path, name: str) -> dict[str, Any]:
     """Return what shards.json holds."""
     try:
-        description = json.loads(path.read_text(encoding="utf-8"))
-        found = description.get("format"), description.get("version")
-    except (ValueError, AttributeError) as error:
-        raise ValueError(f"{name}/{LAYOUT_FILE} is damaged ({error}): export it again") from None
+        description = read_json(path, remedy="export it again")
+    except ValueError as error:
+        raise ValueError(f"{name}/{LAYOUT_FILE} is damaged ({error})") from None
+    found = description.get("format"), description.get("version")
     if found != (FORMAT, VERSION):
         raise ValueError(
             f"{name}/{LAYOUT_FILE} must say {FORMAT} version {VERSION}, got {found[0]} version {found[1]}: export again"

@@ -241,7 +241,8 @@ def _check_on_base(record: RunRecord, staged: Path) -> None:
     here = _predict(load_any(record.path))
     config = json.loads((staged / "adapter_config.json").read_text(encoding="utf-8"))
     auto = AutoModelForSequenceClassification if record.is_classifier else AutoModel
-    there = _predict(auto.from_pretrained(staged, revision=config["revision"], dtype=torch.float32).eval())
+    options = {"revision": config["revision"], "dtype": torch.float32, "trust_remote_code": False}
+    there = _predict(auto.from_pretrained(staged, **options).eval())
     if here.shape != there.shape or not np.allclose(here, there, rtol=1e-4, atol=1e-4):
         raise ValueError(
             f"the adapter predicts something else on {config['base_model_name_or_path']} than on {record.base}; "

@@ -1,17 +1,17 @@
 """The models there are: those published, and run folders on this machine."""
 
-import difflib
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from ..inference.load import Classifier, load_any, looks_like_path
+from ..inference.load import Classifier, load_any
+from ..inference.names import SHIPPED
 from ..modeling import AtacForTrackPrediction, ClasterForProfileRegression
 from .card import Publication, base_model
 from .metric_table import headline
 from .run_record import RunRecord, read_run
 
-FOLDER = Path(__file__).parent  # ready-to-push models lie here, one folder each
+FOLDER = SHIPPED  # ready-to-push models lie here, one folder each
 
 
 @dataclass(frozen=True)
@@ -73,7 +73,8 @@ def load(name: str | Path) -> AtacForTrackPrediction | ClasterForProfileRegressi
     """Load a model by the name it is registered under, or from a folder or the Hub; `chromhub.load`.
 
     Args:
-        name: as `chromhub models` prints it, e.g. "convnext-dcnn-small-atac-saccer3"; else a folder or ORG/NAME.
+        name: a folder; else as `chromhub models` prints it, e.g. "convnext-dcnn-small-atac-saccer3"; else a run in
+            runs/, or ORG/NAME.
 
     Returns:
         The model in evaluation mode, an adapter merged into its base.
@@ -82,14 +83,6 @@ def load(name: str | Path) -> AtacForTrackPrediction | ClasterForProfileRegressi
         FileNotFoundError: no such folder, or no model in it.
         ValueError: no model is registered under that name, or it is a model of another kind.
     """
-    shipped = FOLDER / str(name)
-    if "/" not in str(name) and (shipped / "config.json").is_file():
-        return load_any(shipped)
-    if "/" not in str(name) and not looks_like_path(str(name)):
-        known = [model.name for model in list_models()]
-        near = difflib.get_close_matches(str(name), known, n=1)
-        hint = f"did you mean {near[0]!r}?" if near else f"use one of {', '.join(known)}, a folder, or ORG/NAME."
-        raise ValueError(f"no model is registered as {str(name)!r}; {hint}")
     return load_any(name)
 
 

@@ -1,18 +1,17 @@
 """What a finished run says about itself: the files beside its weights, read once."""
 
 import hashlib
-import json
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import yaml
-from safetensors import safe_open
-from transformers import AutoConfig, PreTrainedConfig
-from transformers.utils.peft_utils import find_adapter_config_file
+from transformers import PreTrainedConfig
 
-from ..inference.load import looks_like_path
+from ..datasets_scripts.plain_files import read_json, read_yaml
+from ..inference.model_folder import open_model
+from ..inference.names import resolve
 from ..inference.provenance import Provenance
+from ..inference.weights_file import read_tensors
 
 MODEL_FILES = ("config.json", "*.safetensors", "*.safetensors.index.json", "preprocessor_config.json", "*.py")
 ADAPTER_FILES = ("adapter_config.json", "*.safetensors")
@@ -81,13 +80,9 @@ class RunRecord:
         """Count the numbers in the weights file, without running statistics; an adapter's alone."""
         total = 0
         for path in self.path.glob("*.safetensors"):
-            with safe_open(path, framework="numpy") as weights:
-                for name in weights.keys():  # noqa: SIM118 - it is no dictionary
-                    if not name.endswith(("running_mean", "running_var", "num_batches_tracked")):
-                        size = 1
-                        for length in weights.get_slice(name).get_shape():
-                            size *= length
-                        total += size
+            for name, tensor in read_tensors(path).items():
+                if not name.endswith(("running_mean", "running_var", "num_batches_tracked")):
+                    total += tensor.size
         return total
 
 
@@ -98,45 +93,39 @@ def read_run(path: str | Path) -> RunRecord:
         FileNotFoundError: no such folder, or no finished model in it.
         ValueError: a record that is not what its name says, or a folder that holds both a model and an adapter.
     """
-    run = Path(path).expanduser()
-    if not run.is_dir():
+    run = resolve(str(path)).folder
+    if run is None:
         raise FileNotFoundError(f"no run folder {str(path)!r}; give the folder that `chromhub train` wrote")
-    is_adapter, is_model = (run / "adapter_config.json").exists(), (run / "config.json").exists()
-    if not is_adapter and not is_model:
-        raise FileNotFoundError(
-            f"{str(path)!r} holds no model (no config.json or adapter_config.json); was its training finished?"
-        )
-    if is_adapter and is_model:
-        raise ValueError(
-            f"{str(path)!r} holds config.json and adapter_config.json; keep a model or an adapter, not both"
-        )
-    base = str(_read_json(run / "adapter_config.json").get("base_model_name_or_path") or "") if is_adapter else ""
-    if is_adapter and not base:
-        raise ValueError(f"{run / 'adapter_config.json'} must name its base in base_model_name_or_path, found none")
-    if is_adapter and looks_like_path(base) and not Path(base).is_dir():
-        raise FileNotFoundError(f"the base of {str(path)!r} is {base!r}, which is no folder; was it moved or deleted?")
+    opened = open_model(run, weights=False, ask_hub=False)
     evaluations: dict[str, dict[str, Any]] = {}
     for file in (*sorted(run.glob("evaluation*/metrics.json")), *run.glob("metrics.json")):
-        metrics = _read_json(file)
+        metrics = read_json(file)
         if metrics not in evaluations.values():
             evaluations[file.relative_to(run).as_posix()] = metrics
     return RunRecord(
         path=run,
-        is_adapter=is_adapter,
-        base=base,
-        config=AutoConfig.from_pretrained(_whole_model(base) if is_adapter else run),
+        is_adapter=opened.adapter is not None,
+        base=opened.base_name,
+        config=opened.config,
         provenance=Provenance.load(run),
-        recipe=_read_yaml(run / "recipe.yaml"),
-        history=_read_json(run / "history.json") or [],
+        recipe=_read_recipe(run / "recipe.yaml"),
+        history=_read_history(run / "history.json"),
         evaluations=evaluations,
     )
 
 
-def _whole_model(name: str) -> str:
-    """Follow adapters from base to base to the model that has a configuration."""
-    while file := find_adapter_config_file(name):
-        name = str(_read_json(Path(file))["base_model_name_or_path"])
-    return name
+def _read_recipe(file: Path) -> dict[str, Any]:
+    recipe = read_yaml(file) if file.exists() else {}
+    if not isinstance(recipe or {}, dict):
+        raise ValueError(f"{file} must hold `key: value` lines, got a {type(recipe).__name__}; restore the file")
+    return recipe or {}
+
+
+def _read_history(file: Path) -> list[dict[str, Any]]:
+    history = read_json(file, list) if file.exists() else []
+    if not all(isinstance(row, dict) for row in history):
+        raise ValueError(f"{file} must hold one object an evaluation; restore the file")
+    return history
 
 
 def without_paths(value: Any) -> Any:
@@ -148,21 +137,3 @@ def without_paths(value: Any) -> Any:
     if isinstance(value, str) and value.startswith(("/", "~")):
         return Path(value).name
     return value
-
-
-def _read_json(path: Path) -> Any:
-    if not path.exists():
-        return {}
-    try:
-        return json.loads(path.read_text(encoding="utf-8"))
-    except ValueError as error:
-        raise ValueError(f"{path} is not JSON: {error}") from None
-
-
-def _read_yaml(path: Path) -> dict[str, Any]:
-    if not path.exists():
-        return {}
-    try:
-        return yaml.safe_load(path.read_text(encoding="utf-8")) or {}
-    except yaml.YAMLError as error:
-        raise ValueError(f"{path} is not YAML: {error}") from None
