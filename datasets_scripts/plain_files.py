@@ -69,13 +69,16 @@ def read_text(path: str | Path, *, max_bytes: int = MAX_BYTES) -> str:
         raise ValueError(f"{path} is damaged: it is no text ({error})") from None
 
 
-def read_json(path: str | Path, kind: type | tuple[type, ...] = dict, *, remedy: str = "restore the file") -> Any:
+def read_json(
+    path: str | Path, kind: type | tuple[type, ...] = dict, *, remedy: str = "restore the file", finite: bool = True
+) -> Any:
     """Read a JSON file.
 
     Args:
         path: of the file.
         kind: what it must hold: dict, list, or several.
         remedy: what to do about a damaged one, for the error.
+        finite: refuse NaN and infinity.
 
     Raises:
         FileNotFoundError: there is none.
@@ -83,7 +86,8 @@ def read_json(path: str | Path, kind: type | tuple[type, ...] = dict, *, remedy:
     """
     text = read_text(path)
     try:
-        value = json.loads(text, object_pairs_hook=_without_repeats, parse_constant=_not_finite, parse_float=_finite)
+        numbers: Any = {"parse_constant": _not_finite, "parse_float": _finite} if finite else {}
+        value = json.loads(text, object_pairs_hook=_without_repeats, **numbers)
     except (ValueError, RecursionError) as error:
         why = "nested too deeply" if isinstance(error, RecursionError) else error
         raise ValueError(f"{path} is damaged: it is not JSON ({why}); {remedy}") from None

@@ -16,8 +16,8 @@ from typing import Any, Self
 import numpy as np
 import pandas as pd
 import pyarrow.parquet as pq
-from huggingface_hub import HfFileSystem, hf_hub_download
-from huggingface_hub.errors import EntryNotFoundError, LocalEntryNotFoundError, RepositoryNotFoundError
+from huggingface_hub import HfFileSystem, snapshot_download
+from huggingface_hub.errors import LocalEntryNotFoundError, RepositoryNotFoundError
 from pydantic import Field, model_validator
 
 from .folds import PARTS, Part, Split
@@ -101,8 +101,7 @@ class Shards:
         self.revision = revision
         where = f"{name}/{LAYOUT_FILE}"
         ShardsRecord.check(description, where, remedy="export it again")
-        told = {key: value for key, value in description.items() if key != "fingerprint"}
-        if hashlib.sha256(json.dumps(told).encode()).hexdigest()[:16] != description["fingerprint"]:
+        if fingerprint_of(description) != description["fingerprint"]:
             raise ValueError(f"{where} is damaged: it has changed since the export; export it again")
         try:
             self.layout = RowLayout.from_dict(description["layout"])
@@ -134,7 +133,7 @@ class Shards:
             OSError: the Hub cannot be reached and the dataset is not in the cache.
         """
         folder = Path(name).expanduser()
-        if not (folder / LAYOUT_FILE).is_file() and not folder.exists() and _HUB_ID.fullmatch(str(name)):
+        if not folder.exists() and is_dataset_id(str(name)):
             file = _download(str(name), LAYOUT_FILE, revision)
             return cls(str(name), _read(file, str(name)), root=file.parent, revision=file.parent.name)
         if not (folder / LAYOUT_FILE).is_file():
@@ -262,10 +261,22 @@ class Shards:
                 self.open_file(file).close()
 
 
+def fingerprint_of(description: dict[str, Any]) -> str:
+    """Return 16 hex digits of what shards.json holds, but for the fingerprint itself."""
+    told = {key: value for key, value in description.items() if key != "fingerprint"}
+    return hashlib.sha256(json.dumps(told).encode()).hexdigest()[:16]
+
+
+def is_dataset_id(name: str) -> bool:
+    """Tell whether a name may be a dataset's on the Hub: what lies in a folder that is here is a path."""
+    return _HUB_ID.fullmatch(name) is not None and not Path(name.split("/")[0]).exists()
+
+
 def _download(name: str, file: str, revision: str | None) -> Path:
     """Return where the Hub's cache has a file of a dataset: .../snapshots/COMMIT/FILE."""
     try:
-        return Path(hf_hub_download(name, file, repo_type="dataset", revision=revision))
+        # which ends at once where there is no network, while a fetch of one file tries again for half a minute
+        folder = snapshot_download(name, repo_type="dataset", revision=revision, allow_patterns=[file])
     except LocalEntryNotFoundError:
         raise OSError(
             f"the dataset {name} is not in the cache and the Hub cannot be reached; try again online"
@@ -274,8 +285,9 @@ def _download(name: str, file: str, revision: str | None) -> Path:
         raise FileNotFoundError(
             f"{name} is neither a folder here nor a dataset on the Hub that you may read; check the name"
         ) from None
-    except EntryNotFoundError:
-        raise FileNotFoundError(f"the dataset {name} has no {file}: chromhub did not make it") from None
+    if not (Path(folder) / file).is_file():
+        raise FileNotFoundError(f"the dataset {name} has no {file}: chromhub did not make it")
+    return Path(folder) / file
 
 
 def _read(path: Path, name: str) -> dict[str, Any]:

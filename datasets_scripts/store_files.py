@@ -109,6 +109,8 @@ def check_fingerprint(description: Mapping[str, Any], folder: Path) -> None:
         ValueError: one has changed.
     """
     if (found := fingerprint_of(description, folder)) != description["fingerprint"]:
+        for name in TABLES:
+            read_table(folder / f"{name}.tsv")  # which says what is wrong in one that is no table any more
         raise ValueError(
             f"{folder} is damaged: store.json, a table, a mask or split.json has changed since it was built "
             f"(fingerprint {found}, recorded {description['fingerprint']}); build the store again"

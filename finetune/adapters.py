@@ -7,6 +7,7 @@ from torch import nn
 from torch.nn.modules.batchnorm import _BatchNorm
 from transformers import PreTrainedModel
 
+from ..inference.names import resolve
 from ..modeling import default_rank, head_modules, lora_layers
 from .recipe import LoraRecipe
 
@@ -55,11 +56,12 @@ def save_adapter(model: PeftModel, folder: str | Path, *, base: str) -> None:
     Args:
         model: what `attach` returned for mode "lora".
         folder: where to.
-        base: Hub id or folder of the base; a folder is written as an absolute path, so that the adapter loads from
-            any working directory.
+        base: the base by any of its names; one on this machine is written as an absolute path, so that the adapter
+            loads from any working directory.
     """
     config = model.active_peft_config
-    config.base_model_name_or_path = str(Path(base).resolve()) if Path(base).exists() else base
+    here = resolve(base).folder
+    config.base_model_name_or_path = base if here is None else str(here.resolve())
     model.save_pretrained(str(folder), save_embedding_layers=False)
     config.base_model_name_or_path = None
     (Path(folder) / "README.md").unlink(missing_ok=True)  # PEFT's template; our card is rendered from the run

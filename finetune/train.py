@@ -19,9 +19,12 @@ from peft import PeftModel
 from transformers import set_seed
 
 from ..datasets_scripts.described import Described
+from ..datasets_scripts.digests import write_digests
 from ..datasets_scripts.landscape import LandscapeData
+from ..datasets_scripts.plain_files import read_json
 from ..inference.cpu import bf16_warning, device_name, pick_device, prepare_cpu
 from ..inference.figures import training_curve
+from ..inference.names import resolve
 from ..inference.provenance import find_provenance, refuse_leak
 from ..modeling import DnaFeatureExtractor
 from .adapters import attach, save_adapter
@@ -83,7 +86,8 @@ def train(
     say = say or _tell
     run, folder = Path(output), Path(output) / CHECKPOINTS
     checkpoint = check_run(run, resume=resume, overwrite=overwrite)
-    if recipe.base is not None and Path(recipe.base).exists() and Path(recipe.base).resolve() == run.resolve():
+    base = resolve(recipe.base) if recipe.base is not None else None
+    if base is not None and base.folder is not None and base.folder.resolve() == run.resolve():
         raise ValueError(f"the run cannot lie where its base lies, got {run}; choose another folder")
     where = pick_device(device)
     metric = recipe.metric or "pearson"
@@ -122,14 +126,14 @@ def train(
 
     steps_per_epoch = math.ceil(len(train_windows) / recipe.batch_size)
     args = training_arguments(recipe, folder, steps_per_epoch=steps_per_epoch, device=where)
-    main = PartialState().is_main_process
+    main, broken = PartialState().is_main_process, {}
     PartialState().wait_for_everyone()  # every process has looked at the folder before one changes it
     if main:
         if overwrite:
             clear_run(run)
         folder.mkdir(parents=True, exist_ok=True)
         if resume:
-            remove_broken(folder)
+            broken = remove_broken(folder)
         recipe.write(folder / "recipe.yaml")
         (folder / "data.json").write_text(json.dumps({"fingerprint": store.fingerprint}))
     PartialState().wait_for_everyone()
@@ -148,8 +152,10 @@ def train(
             say(f"an adapter of rank {model.active_peft_config.r}")  # pyright: ignore[reportAttributeAccessIssue]
         if recipe.base and parent is None:
             say(f"{recipe.base} has no provenance.json: what it was trained on, and so any leak, is not known")
+        for name, fault in broken.items():
+            say(f"left out the damaged {name}: {fault}")
         if resume:
-            say(f"resuming from {checkpoint.name}" if checkpoint else "resuming from the start: no checkpoint was made")
+            say(f"resuming from {checkpoint.name}" if checkpoint else "resuming from the start: no whole checkpoint")
 
     shown = ShowProgress(show=progress and main, metric=metric)
     if is_landscape:
@@ -218,6 +224,7 @@ def train(
         write_provenance(provenance, staged, training={"windows_report": report, **summary})
         (staged / "history.json").write_text(json.dumps(rows, indent=1, allow_nan=False) + "\n", encoding="utf-8")
         training_curve(rows, staged / "training_curve.png", metric=metric)
+        write_digests(staged, [path for path in staged.iterdir() if path.suffix in (".json", ".yaml", ".safetensors")])
         publish_run(staged, run)
         best = summary[f"eval_{metric}"]
         found = "not defined" if best is None else f"{best:.4f}"
@@ -234,7 +241,8 @@ def _check_same(recipe: Recipe, store: Described, folder: Path) -> None:
             raise ValueError(
                 f"the run to resume has {key} {before[key]!r}, got {value!r}; resume without it, or use --overwrite"
             )
-    fingerprint = json.loads((folder / "data.json").read_text())["fingerprint"]
+    file = folder / "data.json"
+    fingerprint = read_json(file, remedy="train anew with --overwrite").get("fingerprint")
     if fingerprint != store.fingerprint:
         raise ValueError(
             f"the data {recipe.data!r} has changed since the run began (fingerprint {fingerprint} then, "

@@ -206,7 +206,7 @@ def _open(place: Place, revision: str | None, weights: bool, ask_hub: bool, abov
             f"the adapter {above[0]!r} has no model at its end, since its bases name one another ({loop}); "
             f"name a whole model in its {ADAPTER_CONFIG}"
         )
-    folder = place.folder or _fetch(place.name, revision, weights=weights, ask_hub=ask_hub)
+    folder = place.folder or fetch(place.name, revision, weights=weights, ask_hub=ask_hub)
     is_adapter, is_whole = (folder / ADAPTER_CONFIG).exists(), (folder / CONFIG).exists()
     if not is_adapter and not is_whole:
         raise FileNotFoundError(
@@ -243,10 +243,21 @@ def _base_place(name: str, adapter: Place) -> Place:
         raise type(error)(f"the base of {adapter.name!r}: {error}") from None
 
 
-def _fetch(repo_id: str, revision: str | None, *, weights: bool, ask_hub: bool) -> Path:
+def fetch(repo_id: str, revision: str | None = None, *, weights: bool = False, ask_hub: bool = True) -> Path:
     """Return the folder in the Hub's cache that holds a model's records and, if asked for, its weights.
 
-    Only named files are fetched, no code among them.
+    Only named files are fetched, no code among them. Where the Hub cannot be reached this ends at once, while a fetch
+    of single files tries again for half a minute each.
+
+    Args:
+        repo_id: ORG/NAME.
+        revision: branch, tag or commit.
+        weights: fetch them too.
+        ask_hub: if not, take what the cache has.
+
+    Raises:
+        FileNotFoundError: the Hub has no such model.
+        OSError: it cannot be reached, or may not be asked, and the cache has nothing.
     """
     patterns = list(_FILES if weights else _RECORDS)
     try:

@@ -19,7 +19,7 @@ from huggingface_hub.errors import EntryNotFoundError, LocalEntryNotFoundError
 from ..datasets_scripts.described import Described
 from ..datasets_scripts.folds import Part
 from .model_folder import RECORD as FILE_NAME
-from .model_folder import open_model
+from .model_folder import fetch, open_model
 from .names import ADAPTER_CONFIG, resolve
 
 UNRECORDED = "not recorded"
@@ -173,6 +173,7 @@ def find_provenance(name: str | Path, *, revision: str | None = None) -> Provena
     name = place.name
     if try_to_load_from_cache(name, FILE_NAME, revision=revision) is _CACHED_NO_EXIST:
         return None
+    fetch(name, revision)  # ends at once where there is no network
     try:
         return Provenance.load(Path(hf_hub_download(name, FILE_NAME, revision=revision)).parent)
     except LocalEntryNotFoundError:
