@@ -121,7 +121,7 @@ def _flat(values: Iterable[Any]) -> Iterator[Any]:
     for value in values:
         if isinstance(value, (list, tuple)):
             yield from value
-        else:
+        elif value:
             yield value
 
 

@@ -4,6 +4,7 @@ A file that comes with a run, a store or a recipe may be damaged or hostile: a p
 the name of a description, a few lines of YAML whose aliases unfold to billions of values.
 """
 
+import itertools
 import json
 import stat
 from collections.abc import Hashable
@@ -14,6 +15,7 @@ import yaml
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 MAX_BYTES = 1 << 26  # 64 MiB; the records of a run take kilobytes, the intervals of a large genome a few megabytes
+_MAX_DEPTH = 100  # of brackets in YAML
 MAX_VALUES = 100_000  # of a YAML file with its aliases unfolded; a recipe has about a hundred
 
 
@@ -119,6 +121,8 @@ def parse_yaml(text: str, where: str) -> Any:
     Raises:
         ValueError: no YAML, a key twice, or aliases that unfold to more than `MAX_VALUES` values or to themselves.
     """
+    if _depth(text) > _MAX_DEPTH:  # the library takes time that grows with its square
+        raise ValueError(f"{where} is not YAML: nested too deeply")
     loader = yaml.SafeLoader(text)
     try:
         root = loader.get_single_node()
@@ -133,6 +137,12 @@ def parse_yaml(text: str, where: str) -> Any:
         raise ValueError(str(error) if where in str(error) else f"{where} is not YAML: {error}") from None
     finally:
         loader.dispose()
+
+
+def _depth(text: str) -> int:
+    """Return how deep brackets are nested in a text, those inside words too."""
+    steps = itertools.accumulate(1 if letter in "[{" else -1 for letter in text if letter in "[]{}")
+    return max(steps, default=0)
 
 
 def _check_nodes(root: yaml.Node, where: str) -> None:

@@ -7,6 +7,7 @@ from torch import nn
 from torch.nn.modules.batchnorm import _BatchNorm
 from transformers import PreTrainedModel
 
+from ..inference.model_folder import fetch
 from ..inference.names import resolve
 from ..modeling import default_rank, head_modules, lora_layers
 from .recipe import LoraRecipe
@@ -62,9 +63,18 @@ def save_adapter(model: PeftModel, folder: str | Path, *, base: str) -> None:
     config = model.active_peft_config
     here = resolve(base).folder
     config.base_model_name_or_path = base if here is None else str(here.resolve())
+    config.revision = None if here is not None else _cached_commit(base)
     model.save_pretrained(str(folder), save_embedding_layers=False)
     config.base_model_name_or_path = None
     (Path(folder) / "README.md").unlink(missing_ok=True)  # PEFT's template; our card is rendered from the run
+
+
+def _cached_commit(base: str) -> str | None:
+    """Return the commit of a base on the Hub that was just trained on; None where the cache does not have it."""
+    try:
+        return fetch(base, ask_hub=False).name
+    except OSError:
+        return None
 
 
 def freeze_statistics(model: nn.Module) -> None:

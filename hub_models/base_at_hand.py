@@ -5,7 +5,7 @@ from pathlib import Path
 from huggingface_hub import try_to_load_from_cache
 
 from ..inference.load import load_any, looks_like_path
-from ..inference.model_folder import open_model
+from ..inference.model_folder import chain_of, open_model
 from ..inference.provenance import Provenance, find_provenance
 from ..inference.untuned_base import UntunedBase
 from ..modeling import ClasterForProfileRegression
@@ -63,10 +63,10 @@ def _folder(name: str) -> Path | None:
     if folder is None:
         return None
     try:  # loading an adapter loads its base by name, which must not ask the Hub
-        open_model(folder, weights=False, ask_hub=False)
+        links = list(chain_of(open_model(folder, weights=False, ask_hub=False)))
     except (OSError, ValueError):
         return None
-    return folder
+    return folder if all(link.place.folder is not None for link in links) else None
 
 
 def _cached(name: str) -> Path | None:

@@ -226,7 +226,7 @@ def _base_revision(record: RunRecord, publication: Publication, api: HfApi) -> s
             "push it first, then give its name with --base-model ORG/NAME"
         )
     try:
-        info = api.model_info(base)
+        info = api.model_info(base, revision=record.base_revision or None if base == record.base else None)
     except RepositoryNotFoundError:
         raise ValueError(f"the adapter's base {base!r} is not on the Hub, or not readable; push it first") from None
     if any(file.rfilename == "adapter_config.json" for file in info.siblings or []):

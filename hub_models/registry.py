@@ -5,7 +5,9 @@ from pathlib import Path
 from typing import Any
 
 from ..inference.load import Classifier, load_any
-from ..inference.names import SHIPPED
+from ..inference.model_folder import read_adapter
+from ..inference.names import ADAPTER_CONFIG, SHIPPED
+from ..inference.provenance import Provenance
 from ..modeling import AtacForTrackPrediction, ClasterForProfileRegression
 from .card import Publication, base_model
 from .metric_table import headline
@@ -65,7 +67,7 @@ def list_models(folder: str | Path = FOLDER) -> list[RegisteredModel]:
     found = [*PUBLISHED]
     for path in sorted(Path(folder).iterdir()):
         if (path / "config.json").exists() or (path / "adapter_config.json").exists():
-            found.append(_register(read_run(path)))
+            found.append(_registered(path))
     return found
 
 
@@ -93,6 +95,25 @@ def _architecture(config: Any) -> str:
     if config.model_type == "chromhub-claster":
         return f"claster-{config.structure['form'] if config.structure else 'landscape'}"
     return "chromtransfer"
+
+
+def _registered(path: Path) -> RegisteredModel:
+    """Read a run; an adapter whose base is not on this machine is listed by what it knows of itself."""
+    try:
+        return _register(read_run(path))
+    except OSError:
+        if not (path / ADAPTER_CONFIG).exists():
+            raise
+    base, provenance = str(read_adapter(path).base_model_name_or_path), Provenance.load(path)
+    return RegisteredModel(
+        name=path.resolve().name,
+        architecture="its base is not on this machine",
+        kind="adapter",
+        base=base if base.count("/") == 1 else Path(base).name,
+        genome=provenance.genome if provenance else "",
+        tracks=provenance.tracks if provenance else (),
+        path=str(path),
+    )
 
 
 def _register(record: RunRecord) -> RegisteredModel:

@@ -12,6 +12,7 @@ from ..inference.model_folder import open_model
 from ..inference.names import resolve
 from ..inference.provenance import Provenance
 from ..inference.weights_file import read_tensors
+from .metric_table import check_metrics
 
 MODEL_FILES = ("config.json", "*.safetensors", "*.safetensors.index.json", "preprocessor_config.json", "*.py")
 ADAPTER_FILES = ("adapter_config.json", "*.safetensors")
@@ -29,6 +30,7 @@ class RunRecord:
         provenance: provenance.json.
         recipe: recipe.yaml, {} where there is none.
         history: history.json, one entry an evaluation.
+        base_revision: commit of an adapter's base on the Hub, "" where the adapter names none.
         evaluations: metrics.json files, {path inside the run: content}. RUN/metrics.json, the last evaluation on the
             test part, is left out where it repeats one in an evaluation folder, beside whose pictures it lies.
     """
@@ -41,6 +43,7 @@ class RunRecord:
     recipe: dict[str, Any]
     history: list[dict[str, Any]]
     evaluations: dict[str, dict[str, Any]]
+    base_revision: str = ""
 
     @property
     def tracks(self) -> tuple[str, ...]:
@@ -100,6 +103,7 @@ def read_run(path: str | Path) -> RunRecord:
     evaluations: dict[str, dict[str, Any]] = {}
     for file in (*sorted(run.glob("evaluation*/metrics.json")), *run.glob("metrics.json")):
         metrics = read_json(file)
+        check_metrics(metrics, str(file))
         if metrics not in evaluations.values():
             evaluations[file.relative_to(run).as_posix()] = metrics
     return RunRecord(
@@ -111,6 +115,7 @@ def read_run(path: str | Path) -> RunRecord:
         recipe=_read_recipe(run / "recipe.yaml"),
         history=_read_history(run / "history.json"),
         evaluations=evaluations,
+        base_revision=(opened.adapter.revision or "") if opened.adapter is not None else "",
     )
 
 
@@ -123,8 +128,10 @@ def _read_recipe(file: Path) -> dict[str, Any]:
 
 def _read_history(file: Path) -> list[dict[str, Any]]:
     history = read_json(file, list) if file.exists() else []
-    if not all(isinstance(row, dict) for row in history):
-        raise ValueError(f"{file} must hold one object an evaluation; restore the file")
+    for i, row in enumerate(history):
+        numbers = row.values() if isinstance(row, dict) else [row]
+        if not all(value is None or (isinstance(value, (int, float)) and not isinstance(value, bool)) for value in numbers):
+            raise ValueError(f"{file} must hold one object of numbers an evaluation, got {row!r:.60} at {i}; restore it")
     return history
 
 

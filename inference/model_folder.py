@@ -164,7 +164,9 @@ def class_of(config: PreTrainedConfig, *, where: str = CONFIG) -> Any:
         return kinds[0]
     named = {kind.__name__: kind for kind in kinds}
     if config.architectures[0] not in named:
-        raise ValueError(f"{where} names the class {config.architectures[0]!r:.80}, none of {', '.join(named)}")
+        raise ValueError(
+            f"{where} names the class {config.architectures[0]!r:.80}, which is none of {', '.join(named)}"
+        )
     return named[config.architectures[0]]
 
 
@@ -280,10 +282,12 @@ def fetch(repo_id: str, revision: str | None = None, *, weights: bool = False, a
 
 def _reason(error: BaseException) -> str:
     """Say why, in one line; of a configuration's own rule only the rule."""
-    if isinstance(error, StrictDataclassError) and error.__cause__ is not None:
+    is_rule = isinstance(error, StrictDataclassError)
+    if is_rule and error.__cause__ is not None:
         error = error.__cause__
     text = " ".join(str(error).split())
-    return text if isinstance(error, (ValueError, OSError)) and text else f"{type(error).__name__} {text}".strip()
+    is_plain = is_rule or isinstance(error, (ValueError, OSError))
+    return text if is_plain and text else f"{type(error).__name__} {text}".strip()
 
 
 def chain_of(model: ModelFolder) -> Iterator[ModelFolder]:

@@ -66,9 +66,9 @@ def resolve(name: str | Path) -> Place:
     """
     text = str(name)
     path = Path(text).expanduser()
-    if path.is_dir():
+    if text and path.is_dir():
         return Place(text, path)
-    if path.exists():
+    if text and path.exists():
         raise ValueError(f"{text!r} is a file, not the folder of a model; give the folder that it lies in")
     if isinstance(name, Path) or not text or looks_like_path(text) or text.endswith("/"):
         raise FileNotFoundError(f"no model folder {text!r}; {ORDER}")
