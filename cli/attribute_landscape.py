@@ -5,7 +5,6 @@ from typing import Annotated, cast
 
 import typer
 from rich.box import SIMPLE_HEAD
-from rich.markup import escape
 from rich.table import Table
 
 from ..datasets_scripts.folds import PARTS, Part
@@ -59,6 +58,6 @@ def attribute_landscape(
     table = Table("predicted", "track", "peak", "below a fifth of it beyond", box=SIMPLE_HEAD)
     for name, tracks in summary["tracks"].items():
         for track, found in tracks.items():
-            table.add_row(escape(name), escape(track), f"{found['peak']:.2f}", f"{found['reach_bp']:,} bp")
+            table.add_row(name, track, f"{found['peak']:.2f}", f"{found['reach_bp']:,} bp")
     out.print(table)
     say(f"wrote {output}")

@@ -5,7 +5,6 @@ from typing import Annotated
 
 import typer
 from rich.box import SIMPLE_HEAD
-from rich.markup import escape
 from rich.table import Table
 
 from .console import command, out, print_json, say
@@ -47,10 +46,10 @@ def compare(
     )
     table = Table(*headings, box=SIMPLE_HEAD)
     chromosomes = max(row["chromosomes"] for row in found["rows"])
-    table.title = f"{found['part']} part of {escape(found['data']['name'])}, means over {chromosomes} chromosomes"
+    table.title = f"{found['part']} part of {found['data']['name']}, means over {chromosomes} chromosomes"
     for row in found["rows"]:
         table.add_row(
-            escape(row["track"]),
+            row["track"],
             row["set"],
             str(row["bin_size"]),
             f"{row['measure']}, {row['scale']}",

@@ -8,7 +8,7 @@ import functools
 import json
 import os
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -26,8 +26,9 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
-err = Console(stderr=True, highlight=False)
-out = Console(highlight=False)
+# Names of runs, tracks and files are shown as they are: `[rep1]` is no markup and `:x:` no picture.
+err = Console(stderr=True, highlight=False, markup=False, emoji=False)
+out = Console(highlight=False, markup=False, emoji=False)
 # of each command that predicts from sequence
 OneStrand = Annotated[
     bool,
@@ -47,8 +48,9 @@ _PARTIAL = re.compile(r"\.(.+)\.(?:partial|old|lock)(?:-.+)?")  # datasets_scrip
 def command(group: typer.Typer = app, name: str | None = None) -> Callable:
     """Register a function as a command whose bad input ends in one sentence and exit code 2.
 
-    ValueError and OSError are what the rooms raise at their doors; set CHROMHUB_TRACEBACK=1 to see where.
-    Ctrl-C ends with exit code 130.
+    ValueError and OSError are what the rooms raise at their doors. Whatever else a damaged file makes of the code
+    behind them ends here too, with the file's name; set CHROMHUB_TRACEBACK=1 to see where. Ctrl-C ends with exit code
+    130.
     """
 
     def register(function: Callable) -> Callable:
@@ -58,12 +60,16 @@ def command(group: typer.Typer = app, name: str | None = None) -> Callable:
                 check_arguments(kwargs)
                 return function(*args, **kwargs)
             except KeyboardInterrupt:
-                err.print("[yellow]interrupted[/]: nothing was left half-written")
+                err.print("interrupted: nothing was left half-written", style="yellow")
                 raise typer.Exit(130) from None
-            except (ValueError, OSError, StrictDataclassError) as error:
+            except (typer.Exit, typer.Abort):
+                raise
+            except Exception as error:
                 if os.environ.get("CHROMHUB_TRACEBACK") == "1":
                     raise
-                err.print("error: " + sentence(error), style="red", markup=False, soft_wrap=True)
+                expected = isinstance(error, (ValueError, OSError, StrictDataclassError))
+                text = sentence(error) if expected else unexpected(error, kwargs.values())
+                err.print("error: " + text, style="red", soft_wrap=True)
                 raise typer.Exit(2) from None
 
         return group.command(name)(wrapped)
@@ -90,6 +96,43 @@ def sentence(error: Exception) -> str:
     return (
         f"{target} may not be reached or written ({why}): ask for the right to the folder {folder}, or choose another"
     )
+
+
+def unexpected(error: Exception, given: Iterable[Any]) -> str:
+    """Return an error that no door foresaw as one sentence, which names the file that was being read.
+
+    Args:
+        error: with its traceback.
+        given: what the command was given; named where the code that failed held no path of a file.
+    """
+    files: list[Path] = []
+    trace = error.__traceback__
+    while trace is not None:  # from the command inwards: the last path is the nearest
+        held = trace.tb_frame.f_locals.values()
+        files += [value for value in held if isinstance(value, Path) and value.is_file()]
+        trace = trace.tb_next
+    paths = [str(path) for path in files[-1:]] or [str(item) for item in _flat(given) if _exists(item)]
+    what = ", ".join(paths) or "what was given"
+    why = " ".join(f"{type(error).__name__} {error}".split())[:300]
+    return (
+        f"{what} cannot be used ({why}): it may be damaged, so restore it or make it anew; if it is whole, this is a "
+        "fault of chromhub, and CHROMHUB_TRACEBACK=1 shows where"
+    )
+
+
+def _flat(values: Iterable[Any]) -> Iterator[Any]:
+    for value in values:
+        if isinstance(value, (list, tuple)):
+            yield from value
+        elif value:
+            yield value
+
+
+def _exists(value: Any) -> bool:
+    try:
+        return isinstance(value, (str, Path)) and Path(value).exists()
+    except (OSError, ValueError):  # no name of a file
+        return False
 
 
 def progress() -> Progress:

@@ -6,7 +6,6 @@ from typing import Annotated, Any, cast
 import numpy as np
 import pandas as pd
 import typer
-from rich.markup import escape
 from rich.table import Table
 
 from ..datasets_scripts.bed import parse_region
@@ -95,7 +94,9 @@ def build(
     sheet: Annotated[Path | None, typer.Option(help="CSV, TSV or YAML of tracks, one a row.")] = None,
     mask_gaps: Annotated[int, typer.Option(help="bp without a value in a --track that count as not measured.")] = 0,
     tolerance: Annotated[float, typer.Option(help="Largest relative error of storing a track as float16.")] = 0.0,
-    jobs: Annotated[int, typer.Option("-j", "--jobs", help="Processes; each makes one track at a time.")] = 1,
+    jobs: Annotated[
+        int, typer.Option("-j", "--jobs", min=1, max=256, help="Processes; each makes one track at a time.")
+    ] = 1,
     update: Annotated[bool, typer.Option("--update", help="Make only what changed of an existing store.")] = False,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace an existing store.")] = False,
     as_json: Json = False,
@@ -156,7 +157,7 @@ def build(
             f"{entry['read']:,} {entry['unit']}",
             f"{entry['kept']:,}",
             dropped or "0",
-            escape("\n".join(entry["notes"])),
+            "\n".join(entry["notes"]),
         )
     out.print(table)
     say(f"next: chromhub train --data {output} --preset convnext-dcnn -o RUN, or chromhub data inspect {output}")
@@ -210,7 +211,7 @@ def inspect(
     out.print(tracks)
     parts = Table("part", "entries", "bp", "peaks")
     for part, counts in result["split"].items():
-        parts.add_row(part, escape(" ".join(counts["entries"])), f"{counts['bp']:,}", f"{counts['peaks']:,}")
+        parts.add_row(part, " ".join(counts["entries"]), f"{counts['bp']:,}", f"{counts['peaks']:,}")
     out.print(parts)
     if "region" in result:
         values = Table(f"{chrom}:{start:,}-{end:,}", "sum", "largest bin", "mean bin")

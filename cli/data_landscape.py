@@ -4,7 +4,6 @@ from pathlib import Path
 from typing import Annotated, cast
 
 import typer
-from rich.markup import escape
 from rich.table import Table
 
 from ..datasets_scripts.folds import PARTS
@@ -109,9 +108,9 @@ def build_landscape_command(
     if as_json:
         print_json({"landscape": str(output), "fingerprint": data.fingerprint, "rows": counts, **data.description})
         return
-    table = Table("part", "chromosomes", "genes", title=escape(str(output)))
+    table = Table("part", "chromosomes", "genes", title=str(output))
     for part in PARTS:
-        table.add_row(part, escape(" ".join(getattr(data.split, part))), f"{counts[part]:,}")
+        table.add_row(part, " ".join(getattr(data.split, part)), f"{counts[part]:,}")
     out.print(table)
     read = data.description["genes"]
     for reason, number in read["dropped"].items():

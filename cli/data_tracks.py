@@ -26,7 +26,7 @@ def add_track(
     sheet: Annotated[Path | None, typer.Option(help="CSV, TSV or YAML of tracks, one a row.")] = None,
     mask_gaps: Annotated[int, typer.Option(help="bp without a value in a bigWig that count as not measured.")] = 0,
     tolerance: Annotated[float, typer.Option(help="Largest relative error of storing --track as float16.")] = 0.0,
-    jobs: Annotated[int, typer.Option("-j", "--jobs", help="Processes.")] = 1,
+    jobs: Annotated[int, typer.Option("-j", "--jobs", min=1, max=256, help="Processes.")] = 1,
     as_json: Json = False,
 ) -> None:
     """Add tracks to a store, without making its genome or other tracks again."""

@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING, Annotated, Any, cast
 
 import typer
 from rich.box import SIMPLE_HEAD
-from rich.markup import escape
 from rich.table import Table
 
 from ..datasets_scripts.folds import PARTS, Part
@@ -162,13 +161,13 @@ def print_landscape(metrics: dict[str, Any]) -> None:
     table = Table(
         "track", "of", "by", "n", "Pearson\nlog2(1+x)", "Pearson\nraw", "Spearman", "R2\nraw", box=SIMPLE_HEAD
     )
-    table.title = f"{metrics['part']} part of {escape(metrics['data']['name'])}, {metrics['windows']['genes']:,} genes"
+    table.title = f"{metrics['part']} part of {metrics['data']['name']}, {metrics['windows']['genes']:,} genes"
     for track, levels in metrics["results"].items():
         for level, predictors in levels.items():
             for predictor, scales in predictors.items():
                 log, raw = scales["log2p1"], scales["raw"]
                 numbers = (log["pearson"], raw["pearson"], raw["spearman"], raw["r2"])
-                table.add_row(escape(track), level.replace("_", " "), predictor, f"{raw['n']:,}", *map(_shown, numbers))
+                table.add_row(track, level.replace("_", " "), predictor, f"{raw['n']:,}", *map(_shown, numbers))
     out.print(table)
 
 
@@ -178,7 +177,7 @@ def _print_tracks(metrics: dict[str, Any]) -> None:
 
     headings = ("track", "windows", "bp", "by", "Pearson\nlog1p", "Pearson\nraw", "Spearman", "MSE\nlog1p")
     table = Table(*headings, box=SIMPLE_HEAD)
-    table.title = f"{metrics['part']} part of {escape(metrics['data']['name'])}, all chromosomes pooled"
+    table.title = f"{metrics['part']} part of {metrics['data']['name']}, all chromosomes pooled"
     sides = dict(measured(metrics))
     for track, sets in metrics["results"].items():
         for name, result in sets.items():
@@ -190,7 +189,7 @@ def _print_tracks(metrics: dict[str, Any]) -> None:
                         continue
                     log1p, raw = scales["log1p"], scales.get("raw", {})
                     numbers = (log1p["pearson"], raw.get("pearson"), log1p.get("spearman"), log1p["mse"])
-                    table.add_row(escape(track), name, size, by, *map(_shown, numbers))
+                    table.add_row(track, name, size, by, *map(_shown, numbers))
     out.print(table)
     for size in metrics.get("differences", {}):
         found = {by: side.get("differences", {}).get(size) for by, side in sides.items()}
@@ -206,13 +205,13 @@ def _print_classes(metrics: dict[str, Any]) -> None:
     order = [by for by in ("floor", "base", "model") if by in sides]
     columns = [f"AUROC\n{by}" for by in order] if len(order) > 1 else ["AUROC"]
     table = Table("track", "against", "windows", "open", *columns, "AUPRC", box=SIMPLE_HEAD)
-    table.title = f"{metrics['part']} part of {escape(metrics['data']['name'])}"
+    table.title = f"{metrics['part']} part of {metrics['data']['name']}"
     for track in (*metrics["results"], "mean"):
         rows = {by: {**side["results"], "mean": side["mean"]}[track] for by, side in sides.items()}
         for name, result in rows["model"].items():
             counts = [f"{result[key]:,}" if key in result else "" for key in ("n", "positives")]
             numbers = [*(rows[by][name]["auroc"] for by in order), result["auprc"]]
-            table.add_row(escape(track), name, *counts, *map(_shown, numbers))
+            table.add_row(track, name, *counts, *map(_shown, numbers))
     out.print(table)
     if "differences" in metrics:
         found = {by: side.get("differences") for by, side in sides.items()}

@@ -5,7 +5,6 @@ from typing import Annotated
 
 import typer
 from rich.box import SIMPLE_HEAD
-from rich.markup import escape
 from rich.table import Table
 
 from .console import command, out, print_json, say
@@ -54,13 +53,13 @@ def evaluate_variants(
         print_json(found)
         return
     shown = Table("score", "measure", "value", "95 %", "at random", box=SIMPLE_HEAD)
-    shown.title = f"{found['n']:,} variants, {escape(chosen)} against {escape(how.column or 'allele counts')}"
+    shown.title = f"{found['n']:,} variants, {chosen} against {how.column or 'allele counts'}"
     for name, measures in ((chosen, found["measures"]), *([(beside, found["beside"]["measures"])] if beside else [])):
         for measure, numbers in measures.items():
             value, low, high, random = (
                 "-" if numbers[key] is None else f"{numbers[key]:.3f}" for key in ("value", "low", "high", "random")
             )
-            shown.add_row(escape(name), measure, value, f"{low} to {high}", random)
+            shown.add_row(name, measure, value, f"{low} to {high}", random)
     out.print(shown)
     say("left out: " + (", ".join(f"{n:,} {why}" for why, n in found["dropped"].items() if n) or "none"))
     if output is not None:

@@ -5,7 +5,6 @@ from typing import Annotated, Any, cast
 
 import typer
 from rich.box import SIMPLE_HEAD
-from rich.markup import escape
 from rich.table import Table
 
 from .console import command, out, print_json, progress, say
@@ -102,7 +101,7 @@ def marginalize(
         cells = []
         for mean, low, high in effect.measures.values():
             cells += [f"{mean:+.3f}", f"{low:+.3f} to {high:+.3f}"]
-        table.add_row(escape(effect.name), effect.sequence, *cells)
+        table.add_row(effect.name, effect.sequence, *cells)
     out.print(table)
     if tn5:
         out.print(about["tn5"]["verdict"], markup=False, soft_wrap=True)

@@ -5,7 +5,6 @@ from typing import Annotated
 
 import typer
 from rich.box import SIMPLE_HEAD
-from rich.markup import escape
 from rich.table import Table
 
 from .console import command, out, print_json, say
@@ -38,6 +37,6 @@ def motifs(
     for motif in found["motifs"]:
         best = motif["matches"][0]
         counts = (f"{motif['seqlets']:,}", f"{motif['share']:.1%}")
-        table.add_row(motif["name"], motif["consensus"], *counts, escape(best["name"]), f"{best['e_value']:.1g}")
+        table.add_row(motif["name"], motif["consensus"], *counts, best["name"], f"{best['e_value']:.1g}")
     out.print(table)
     say(f"wrote {output}")

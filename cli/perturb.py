@@ -5,7 +5,6 @@ from typing import Annotated, Any, cast
 
 import typer
 from rich.box import SIMPLE_HEAD
-from rich.markup import escape
 from rich.table import Table
 
 from ..datasets_scripts.folds import PARTS
@@ -98,7 +97,7 @@ def perturb(
         say(f"{number:,} left out: {why}")
     say(f"{closest['count']:,} of {closest['elements']:,} elements change their closest gene most")
     for track, found in summary.get("crispri", {}).items():
-        table = Table("score", "AUPRC", "precision", "recall", box=SIMPLE_HEAD, title=escape(f"{track}: CRISPRi"))
+        table = Table("score", "AUPRC", "precision", "recall", box=SIMPLE_HEAD, title=f"{track}: CRISPRi")
         for name, values in found["scores"].items():
             table.add_row(name, *("-" if values[key] is None else f"{values[key]:.3f}" for key in _RANKED))
         table.add_row("random", "-" if found["random"] is None else f"{found['random']:.3f}", "", "")

@@ -5,7 +5,6 @@ from typing import Annotated, cast
 
 import typer
 from rich.box import SIMPLE_HEAD
-from rich.markup import escape
 from rich.table import Table
 
 from ..datasets_scripts.folds import PARTS, Part
@@ -70,11 +69,11 @@ def robustness(
         print_json(found)
         return
     table = Table("track", "regions of", "number", "variation\nscore", box=SIMPLE_HEAD)
-    table.title = f"{part} part of {escape(found['data']['name'])}, {len(found['plan']['shifts'])} shifts"
+    table.title = f"{part} part of {found['data']['name']}, {len(found['plan']['shifts'])} shifts"
     for track, sets in found["results"].items():
         for name, result in sets.items():
             pooled = result["pooled"]
             score = "-" if pooled["score"] is None else f"{pooled['score']:.4f}"
-            table.add_row(escape(track), name, f"{pooled['regions']:,}", score)
+            table.add_row(track, name, f"{pooled['regions']:,}", score)
     out.print(table)
     say(f"wrote {output}")

@@ -4,8 +4,8 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-import yaml
 
+from ..datasets_scripts.plain_files import parse_yaml
 from .console import command, out, print_json, say
 
 Output = Annotated[Path, typer.Option("--output", "-o", help="Folder of the run.")]
@@ -191,11 +191,15 @@ def recipe_flags(settings: list[str] | None, **flags: Any) -> dict[str, Any]:
         key, equals, text = setting.partition("=")
         if not equals or not key:
             raise ValueError(f"--set takes KEY=VALUE, got {setting!r}")
-        value = yaml.safe_load(text)
+        value = parse_yaml(text, f"--set {key}")
         *parents, last = key.split(".")
         place = given
         for parent in parents:
             place = place.setdefault(parent, {})
+            if not isinstance(place, dict):
+                raise ValueError(
+                    f"--set {key}: {parent} was given as {place!r}, which has no fields; say one of the two"
+                )
         place[last] = value
     return given
 

@@ -4,7 +4,6 @@ A store is made of pieces: the bases, and each track. Finished ones are noted wi
 so a build that was killed goes on where it stopped, and `update` makes only what changed.
 """
 
-import hashlib
 import json
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -22,6 +21,7 @@ from .own_files import check_outside_data, check_own
 from .pieces import Pieces, file_key, piece_key, read_pieces, share
 from .store import FORMAT, VERSION, GenomeStore
 from .store_codes import write_codes
+from .store_files import TABLES, fingerprint_of
 from .store_inputs import InputReport, StoreInputs, TrackSource, check_inputs
 from .store_tables import Genome, blacklist_table, peak_table, place_split, read_split, unmappable_table
 from .track_details import TrackDetails, check_details
@@ -100,7 +100,7 @@ def build_store(
             "blacklist": blacklist_table(inputs, genome, reports),
             "unmappable": unmappable_table(inputs, genome, reports),
         }
-        for name in _TABLES:
+        for name in TABLES:
             (folder / f"{name}.tsv").unlink(missing_ok=True)
             tables[name].to_csv(folder / f"{name}.tsv", sep="\t", index=False, lineterminator="\n")
         (folder / "split.json").unlink(missing_ok=True)
@@ -219,11 +219,7 @@ def _files_of(store: Path) -> list[str]:
 
 def with_fingerprint(description: dict[str, Any], folder: Path) -> dict[str, Any]:
     """Return store.json's content with the digest of itself, the tables, the masks and the split."""
-    files = [folder / f"{name}.tsv" for name in _TABLES] + [folder / "split.json"]
-    masks = [folder / "tracks" / f"{track['name']}.mask.tsv" for track in description["tracks"]]
-    files += [mask for mask in masks if mask.is_file()]
-    content = json.dumps(description).encode() + b"".join(file.read_bytes() for file in files)
-    return description | {"fingerprint": hashlib.sha256(content).hexdigest()[:16]}
+    return description | {"fingerprint": fingerprint_of(description, folder)}
 
 
 @contextmanager

@@ -1,6 +1,5 @@
 """A store's windows as Parquet shards, for the Hub and for streaming."""
 
-import hashlib
 import json
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass, field
@@ -18,7 +17,7 @@ from .dataset import WindowDataset, WindowPlan, evaluation_windows, training_win
 from .folds import PARTS
 from .row_layout import RowLayout, Rows
 from .shard_card import shard_card
-from .shards import FORMAT, LAYOUT_FILE, VERSION, WINDOWS_FILE, ShardFile, Shards
+from .shards import FORMAT, LAYOUT_FILE, VERSION, WINDOWS_FILE, ShardFile, Shards, fingerprint_of
 from .store import GenomeStore
 
 _FILES = ("README.md", LAYOUT_FILE, WINDOWS_FILE, "data/*-[0-9]*-of-[0-9]*.parquet")
@@ -128,7 +127,7 @@ def _export(
             "reports": reports,
             "files": {part: [asdict(file) for file in shards] for part, shards in files.items()},
         }
-        description["fingerprint"] = hashlib.sha256(json.dumps(description).encode()).hexdigest()[:16]
+        description["fingerprint"] = fingerprint_of(description)
         (folder / LAYOUT_FILE).write_text(json.dumps(description, indent=1) + "\n", encoding="utf-8")
         card = shard_card(
             layout,

@@ -12,6 +12,7 @@ import pandas as pd
 
 from .bed import parse_region
 from .chrom_names import match_chroms, shown
+from .plain_files import read_json
 
 Part = Literal["train", "valid", "test"]
 PARTS: tuple[Part, ...] = ("train", "valid", "test")
@@ -68,10 +69,7 @@ class Split:
         path = Path(path)
         if not path.is_file():
             raise FileNotFoundError(f"split file {path} does not exist")
-        try:
-            parts = json.loads(path.read_text())
-        except ValueError as error:  # a JSON or a Unicode error
-            raise ValueError(f"{path} is not JSON: {error}") from error
+        parts = read_json(path, object, remedy="write it anew")
         if not isinstance(parts, dict) or set(parts) != set(PARTS):
             found = sorted(parts) if isinstance(parts, dict) else type(parts).__name__
             raise ValueError(f"{path} must hold an object with the keys train, valid and test, got {found}")

@@ -8,25 +8,49 @@ mask.npy          (n, N) bool, False for bins past a chromosome's end
 contacts.npy      (n, rows, positions) float32, log10 of contacts, where there are any
 """
 
-import json
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import pandas as pd
+from pydantic import Field
 
 from .atomic import heal
 from .folds import PARTS, Part, Split
 from .landscape_signal import LandscapeGrid
+from .plain_files import PlainRecord, check_regular, read_json
 
 DESCRIPTION = "landscape.json"
 FORMAT = 1
+_COLUMNS = ("gene", "chrom", "start", "end", "strand", "tss")  # of genes.tsv
 
 
 def is_landscape(path: str | Path) -> bool:
     """Tell whether a path is a folder that `chromhub data build-landscape` made."""
     return (Path(path).expanduser() / DESCRIPTION).is_file()
+
+
+class _Named(PlainRecord):
+    name: str
+
+
+class _Contacts(PlainRecord):
+    form: Literal["rotated", "square"]
+    shape: list[int] = Field(min_length=2, max_length=2)
+
+
+class LandscapeRecord(PlainRecord):
+    """What landscape.json must hold; the grid and the split check themselves."""
+
+    genome: str
+    grid: dict[str, int | float | str]
+    input_tracks: list[_Named] = Field(min_length=1)
+    target_tracks: list[_Named] = Field(min_length=1)
+    contacts: _Contacts | None
+    chrom_sizes: dict[str, int]
+    split: dict[str, list[str]]
+    fingerprint: str
 
 
 @dataclass(frozen=True)
@@ -64,16 +88,36 @@ class LandscapeData:
         if not is_landscape(folder):
             raise FileNotFoundError(f"{path} is no landscape folder; make one with `chromhub data build-landscape`")
         try:
-            description = json.loads((folder / DESCRIPTION).read_text(encoding="utf-8"))
-            if description["format"] != FORMAT:
-                raise ValueError(f"{path} has format {description['format']}, this chromhub reads {FORMAT}")
+            description = read_json(folder / DESCRIPTION, remedy="build it again")
+            if description.get("format") != FORMAT:
+                raise ValueError(f"{path} has format {description.get('format')}, this chromhub reads {FORMAT}")
+            LandscapeRecord.check(description, str(folder / DESCRIPTION), remedy="build it again")
+            grid = LandscapeGrid(**description["grid"])
+            Split(**{part: tuple(description["split"][part]) for part in PARTS}, name=str(path))
             genes = pd.read_csv(folder / "genes.tsv", sep="\t", dtype={"gene": str, "chrom": str, "strand": str})
             names = ["landscape", "targets", "mask", *(["contacts"] if description["contacts"] else [])]
+            for name in names:
+                check_regular(folder / f"{name}.npy")
             arrays = [np.load(folder / f"{name}.npy", mmap_mode="r") for name in names]
-        except (KeyError, OSError, json.JSONDecodeError) as error:
+        except (KeyError, TypeError, OSError, EOFError) as error:
             raise ValueError(f"{path} is damaged ({error}); build it again") from error
-        if any(len(array) != len(genes) for array in arrays):
+        if missing := [column for column in _COLUMNS if column not in genes]:
+            raise ValueError(f"{path} is damaged: genes.tsv lacks the column {missing[0]}; build it again")
+        if any(np.ndim(array) == 0 or len(array) != len(genes) for array in arrays):
             raise ValueError(f"{path} is damaged: its arrays differ in length; build it again")
+        shapes = [
+            (len(description["input_tracks"]), grid.num_input_bins),
+            (len(description["target_tracks"]), grid.num_bins),
+            (grid.num_bins,),
+            tuple(description["contacts"]["shape"] if description["contacts"] else ()),
+        ]
+        for name, array, shape in zip(names, arrays, shapes, strict=False):
+            kind = np.dtype(bool if name == "mask" else np.float32)
+            if array.dtype != kind or array.shape[1:] != shape:
+                raise ValueError(
+                    f"{path} is damaged: {name}.npy must hold {kind} of {shape} a gene, got {array.dtype} of "
+                    f"{array.shape[1:]}; build it again"
+                )
         landscapes, targets, mask, *contacts = arrays
         return cls(folder, description, genes, landscapes, targets, mask, contacts[0] if contacts else None)
 

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from .listed_files import check_listed, is_inside
+from .plain_files import read_json
 from .store_inputs import InputReport
 
 MANIFEST = "pieces.json"
@@ -101,11 +102,10 @@ def read_pieces(folder: Path) -> dict[str, dict[str, Any]]:
         ValueError: it names a file outside the folder.
     """
     try:
-        pieces = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
-    except (FileNotFoundError, ValueError, RecursionError):  # no JSON, or no text
+        found = read_json(folder / MANIFEST)
+    except (FileNotFoundError, ValueError):  # no JSON, no text, no file
         return {}
-    if not isinstance(pieces, dict) or not all(map(_is_piece, pieces.values())):
-        return {}
+    pieces = {name: piece for name, piece in found.items() if _is_piece(piece)}
     for piece in pieces.values():
         for file in piece["files"]:
             check_listed(file, listed_in=folder / MANIFEST)
@@ -113,9 +113,14 @@ def read_pieces(folder: Path) -> dict[str, dict[str, Any]]:
 
 
 def _is_piece(piece: Any) -> bool:
-    """Tell whether a part is described as `Pieces.record` does it."""
-    kinds = {"key": str, "files": list, "value": dict}
-    return isinstance(piece, dict) and all(isinstance(piece.get(name), kind) for name, kind in kinds.items())
+    """Tell whether a part of the list is what `Pieces.record` writes; one that is not is made again."""
+    return (
+        isinstance(piece, dict)
+        and isinstance(piece.get("key"), str)
+        and isinstance(piece.get("value"), dict)
+        and isinstance(piece.get("files"), list)
+        and all(isinstance(file, str) for file in piece["files"])
+    )
 
 
 def _is_whole(piece: dict[str, Any], key: str, folder: Path) -> bool:

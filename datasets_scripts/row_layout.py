@@ -14,15 +14,18 @@ a batch of rows is decoded by looking at the buffer, not at the rows.
 import json
 from dataclasses import asdict, dataclass
 from functools import cached_property
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 import pandas as pd
 import pyarrow as pa
+from pydantic import Field
 
 from .folds import Split
+from .plain_files import PlainRecord
 
 METADATA_KEY = b"chromhub"
+_MAX_BP = 1 << 26  # of a window or its margin
 
 
 class Rows(NamedTuple):
@@ -39,6 +42,25 @@ class Rows(NamedTuple):
     signal: np.ndarray
     mappable: np.ndarray | None = None
     measured: np.ndarray | None = None
+
+
+class LayoutRecord(PlainRecord):
+    """What a layout must hold as plain values."""
+
+    genome: str
+    chrom_sizes: dict[str, int]
+    chrom_digests: dict[str, str]
+    bin_size: int = Field(ge=1, le=_MAX_BP)
+    summary: Literal["max", "mean", "sum"]
+    track_names: list[str] = Field(min_length=1)
+    split: dict[str, list[str] | str]
+    store_fingerprint: str
+    input_length: int = Field(ge=1, le=_MAX_BP)
+    target_length: int = Field(ge=1, le=_MAX_BP)
+    margin: int = Field(ge=0, le=_MAX_BP)
+    signal_dtype: Literal["float16", "float32"]
+    mappability: bool
+    masks: bool
 
 
 @dataclass(frozen=True)
@@ -194,9 +216,10 @@ class RowLayout:
         """Read what `to_dict` returned.
 
         Raises:
-            TypeError: a field is missing or unknown.
-            ValueError: a split that is none.
+            TypeError: an unknown field.
+            ValueError: a field is missing or of another type or size, or a split that is none.
         """
+        LayoutRecord.check(values, "the layout", remedy="export it again")
         return cls(**{**values, "split": Split(**values["split"])})
 
 

@@ -6,27 +6,31 @@ windows.parquet                      part, chrom, start, end of every window, in
 data/PART-00000-of-00004.parquet     one row a window (row_layout.py)
 """
 
+import hashlib
 import json
 import re
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 import pandas as pd
 import pyarrow.parquet as pq
-from huggingface_hub import HfFileSystem, hf_hub_download
-from huggingface_hub.errors import EntryNotFoundError, LocalEntryNotFoundError, RepositoryNotFoundError
+from huggingface_hub import HfFileSystem, snapshot_download
+from huggingface_hub.errors import LocalEntryNotFoundError, RepositoryNotFoundError
+from pydantic import Field, model_validator
 
 from .atomic import heal
 from .folds import PARTS, Part, Split
 from .listed_files import check_listed
+from .plain_files import PlainRecord, read_json
 from .row_layout import RowLayout
 
 FORMAT = "chromhub-shards"
 VERSION = 1
 LAYOUT_FILE = "shards.json"
 WINDOWS_FILE = "windows.parquet"
+_MAX_GROUPS = 1_000_000  # of a file
 _HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*/[\w.-]+")
 
 
@@ -51,6 +55,36 @@ class ShardFile:
         return [self.group_windows] * full + ([rest] if rest else [])
 
 
+class FileRecord(PlainRecord):
+    """One Parquet file in shards.json."""
+
+    path: str = Field(min_length=1)
+    num_windows: int = Field(ge=0)
+    group_windows: int = Field(ge=1)
+
+    @model_validator(mode="after")
+    def _check_groups(self) -> Self:
+        if self.num_windows // self.group_windows > _MAX_GROUPS:
+            raise ValueError(f"a file has at most {_MAX_GROUPS:,} row groups")
+        return self
+
+
+class ShardsRecord(PlainRecord):
+    """What shards.json must hold; the layout checks itself."""
+
+    layout: dict[str, Any]
+    files: dict[Part, list[FileRecord]]
+    reports: dict[str, dict[str, Any]]
+    plan: dict[str, Any]
+    fingerprint: str
+
+    @model_validator(mode="after")
+    def _check_reports(self) -> Self:
+        if missing := [part for part in self.files if part not in self.reports]:
+            raise ValueError(f"reports lack the part {missing[0]}")
+        return self
+
+
 class Shards:
     """Exported windows, opened with `Shards.open`; `Described`, as a store is.
 
@@ -67,6 +101,10 @@ class Shards:
     def __init__(self, name: str, description: dict[str, Any], *, root: Path, revision: str | None) -> None:
         self.name = name
         self.revision = revision
+        where = f"{name}/{LAYOUT_FILE}"
+        ShardsRecord.check(description, where, remedy="export it again")
+        if fingerprint_of(description) != description["fingerprint"]:
+            raise ValueError(f"{where} is damaged: it has changed since the export; export it again")
         try:
             self.layout = RowLayout.from_dict(description["layout"])
             self.files: dict[Part, list[ShardFile]] = {
@@ -100,7 +138,7 @@ class Shards:
         """
         folder = Path(name).expanduser()
         heal(folder)
-        if not (folder / LAYOUT_FILE).is_file() and not folder.exists() and _HUB_ID.fullmatch(str(name)):
+        if not folder.exists() and is_dataset_id(str(name)):
             file = _download(str(name), LAYOUT_FILE, revision)
             return cls(str(name), _read(file, str(name)), root=file.parent, revision=file.parent.name)
         if not (folder / LAYOUT_FILE).is_file():
@@ -228,10 +266,22 @@ class Shards:
                 self.open_file(file).close()
 
 
+def fingerprint_of(description: dict[str, Any]) -> str:
+    """Return 16 hex digits of what shards.json holds, but for the fingerprint itself."""
+    told = {key: value for key, value in description.items() if key != "fingerprint"}
+    return hashlib.sha256(json.dumps(told).encode()).hexdigest()[:16]
+
+
+def is_dataset_id(name: str) -> bool:
+    """Tell whether a name may be a dataset's on the Hub: what lies in a folder that is here is a path."""
+    return _HUB_ID.fullmatch(name) is not None and not Path(name.split("/")[0]).exists()
+
+
 def _download(name: str, file: str, revision: str | None) -> Path:
     """Return where the Hub's cache has a file of a dataset: .../snapshots/COMMIT/FILE."""
     try:
-        return Path(hf_hub_download(name, file, repo_type="dataset", revision=revision))
+        # which ends at once where there is no network, while a fetch of one file tries again for half a minute
+        folder = snapshot_download(name, repo_type="dataset", revision=revision, allow_patterns=[file])
     except LocalEntryNotFoundError:
         raise OSError(
             f"the dataset {name} is not in the cache and the Hub cannot be reached; try again online"
@@ -240,17 +290,18 @@ def _download(name: str, file: str, revision: str | None) -> Path:
         raise FileNotFoundError(
             f"{name} is neither a folder here nor a dataset on the Hub that you may read; check the name"
         ) from None
-    except EntryNotFoundError:
-        raise FileNotFoundError(f"the dataset {name} has no {file}: chromhub did not make it") from None
+    if not (Path(folder) / file).is_file():
+        raise FileNotFoundError(f"the dataset {name} has no {file}: chromhub did not make it")
+    return Path(folder) / file
 
 
 def _read(path: Path, name: str) -> dict[str, Any]:
     """Return what shards.json holds."""
     try:
-        description = json.loads(path.read_text(encoding="utf-8"))
-        found = description.get("format"), description.get("version")
-    except (ValueError, AttributeError) as error:
-        raise ValueError(f"{name}/{LAYOUT_FILE} is damaged ({error}): export it again") from None
+        description = read_json(path, remedy="export it again")
+    except ValueError as error:
+        raise ValueError(f"{name}/{LAYOUT_FILE} is damaged ({error})") from None
+    found = description.get("format"), description.get("version")
     if found != (FORMAT, VERSION):
         raise ValueError(
             f"{name}/{LAYOUT_FILE} must say {FORMAT} version {VERSION}, got {found[0]} version {found[1]}: export again"

@@ -14,7 +14,7 @@ that hangs off a chromosome's end reads N and 0 without a branch.
 
 import mmap
 from collections.abc import Callable, Mapping
-from functools import cached_property, partial
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -27,12 +27,20 @@ from .chrom_names import shown
 from .folds import Split
 from .interval_runs import Runs
 from .listed_files import check_listed
-from .store_files import PADDING, check_present, flat_layout, map_array, read_description, read_json, read_table
+from .store_files import (
+    PADDING,
+    check_fingerprint,
+    check_present,
+    flat_layout,
+    map_array,
+    read_description,
+    read_json,
+    read_table,
+)
 
 FORMAT = "chromhub-store"
 VERSION = 1
 TRACK_DTYPES = ("uint8", "uint16", "float16", "float32")
-_KEYS = ("genome", "bin_size", "summary", "chroms", "tracks", "fingerprint")  # of store.json
 _IN_MEMORY_BELOW = 4 << 30  # bytes
 
 
@@ -95,10 +103,13 @@ class GenomeStore:
             raise FileNotFoundError(
                 f"{path} is not a chromhub store (no store.json): make one with `chromhub data build`"
             )
-        return cls(path, read_description(path / "store.json", form=FORMAT, version=VERSION, keys=_KEYS), in_memory)
+        description = read_description(path / "store.json", form=FORMAT, version=VERSION)
+        store = cls(path, description, in_memory)
+        check_fingerprint(description, path)
+        return store
 
     def __reduce__(self) -> tuple[Callable, tuple]:
-        return partial(type(self).open, self.path, in_memory=self._in_memory), ()
+        return type(self), (self.path, self.description, self._in_memory)  # without reading every table again
 
     @property
     def num_bytes(self) -> int:
@@ -127,7 +138,7 @@ class GenomeStore:
 
     def report(self) -> list[dict[str, Any]]:
         """Return what was read, kept and dropped of each input when the store was built."""
-        return read_json(self.path / "report.json")
+        return read_json(self.path / "report.json", list)
 
     def track_metadata(self, track: int | str = 0) -> dict[str, str]:
         """Return what the sample sheet says of a track: sample, cell_type, assembly, licence, ...; maybe nothing."""

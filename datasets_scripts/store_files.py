@@ -3,15 +3,24 @@
 What is damaged is refused in one sentence that names the file and says to build the store again.
 """
 
+import hashlib
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import pandas as pd
+from pydantic import Field
+
+from . import plain_files
+from .plain_files import PlainRecord
 
 PADDING = 32_768  # bp of N around every chromosome
+TABLES = ("gaps", "peaks", "blacklist", "unmappable")  # of intervals, each a .tsv
+MAX_BP = 1 << 40  # of a chromosome; the largest known has 10^11
+MAX_BIN = 1 << 20  # bp
+_REMEDY = "build the store again"
 ALIGNMENT = 4096  # bp; chromosome offsets are multiples of it, so bins of every chromosome start on a bin
 
 
@@ -29,43 +38,94 @@ def flat_layout(chrom_sizes: Mapping[str, int]) -> tuple[dict[str, int], int]:
     return offsets, next_offset(end)
 
 
-def read_description(file: Path, *, form: str, version: int, keys: Iterable[str]) -> dict[str, Any]:
+class ChromRecord(PlainRecord):
+    """One chromosome in store.json."""
+
+    name: str = Field(min_length=1)
+    size: int = Field(ge=1, le=MAX_BP)
+    digest: str
+
+
+class TrackRecord(PlainRecord):
+    """One track in store.json."""
+
+    name: str = Field(min_length=1)
+    dtype: Literal["uint8", "uint16", "float16", "float32"] = "float32"
+    masked_bp: int = Field(default=0, ge=0)
+    metadata: dict[str, str] = Field(default_factory=dict)
+
+
+class StoreRecord(PlainRecord):
+    """What store.json must hold."""
+
+    genome: str
+    bin_size: int = Field(ge=1, le=MAX_BIN)
+    summary: Literal["max", "mean", "sum"]
+    chroms: list[ChromRecord] = Field(min_length=1)
+    tracks: list[TrackRecord]
+    fingerprint: str
+
+
+def read_description(file: Path, *, form: str, version: int) -> dict[str, Any]:
     """Read store.json.
 
     Args:
         file: where it lies.
         form: the format that it must name.
         version: of that.
-        keys: what it must hold.
 
     Raises:
         FileNotFoundError: it is missing.
-        ValueError: no JSON object, or one of another format, of another version, or without one of the keys.
+        ValueError: no JSON object, or one of another format, of another version, or not what `StoreRecord` says.
     """
-    description = read_json(file)
-    found = description if isinstance(description, dict) else {}
+    found = read_json(file)
     if (found.get("format"), found.get("version")) != (form, version):
         raise ValueError(
             f"{file} must say {form} version {version}, got {found.get('format')} version {found.get('version')}: "
             "build the store again"
         )
-    if missing := [key for key in keys if key not in found]:
-        raise ValueError(f"{file} is damaged: it lacks {', '.join(missing)}; build the store again")
+    StoreRecord.check(found, str(file), remedy=_REMEDY)
     return found
 
 
-def read_json(file: Path) -> Any:
+def fingerprint_of(description: Mapping[str, Any], folder: Path) -> str:
+    """Return 16 hex digits of what store.json holds, and of the tables, the masks and the split."""
+    files = [folder / f"{name}.tsv" for name in TABLES] + [folder / "split.json"]
+    masks = [folder / "tracks" / f"{track['name']}.mask.tsv" for track in description["tracks"]]
+    files += [mask for mask in masks if mask.is_file()]
+    told = {key: value for key, value in description.items() if key != "fingerprint"}
+    digest = hashlib.sha256(json.dumps(told).encode())
+    for file in files:
+        check_present(file)
+        digest.update(file.read_bytes())
+    return digest.hexdigest()[:16]
+
+
+def check_fingerprint(description: Mapping[str, Any], folder: Path) -> None:
+    """Refuse a store whose description, tables, masks or split are not those that it was built with.
+
+    Raises:
+        FileNotFoundError: one of them is missing.
+        ValueError: one has changed.
+    """
+    if (found := fingerprint_of(description, folder)) != description["fingerprint"]:
+        for name in TABLES:
+            read_table(folder / f"{name}.tsv")  # which says what is wrong in one that is no table any more
+        raise ValueError(
+            f"{folder} is damaged: store.json, a table, a mask or split.json has changed since it was built "
+            f"(fingerprint {found}, recorded {description['fingerprint']}); build the store again"
+        )
+
+
+def read_json(file: Path, kind: type = dict) -> Any:
     """Read a JSON file of a store.
 
     Raises:
         FileNotFoundError: it is missing.
-        ValueError: no JSON.
+        ValueError: no JSON, or of another kind.
     """
     check_present(file)
-    try:
-        return json.loads(file.read_text())
-    except ValueError as error:  # a JSON or a Unicode error
-        raise ValueError(f"{file} is damaged: it is not JSON ({error}); build the store again") from None
+    return plain_files.read_json(file, kind, remedy=_REMEDY)
 
 
 def map_array(file: Path, dtype: np.dtype | type | str, length: int) -> np.ndarray:

@@ -7,6 +7,8 @@ from torch import nn
 from torch.nn.modules.batchnorm import _BatchNorm
 from transformers import PreTrainedModel
 
+from ..inference.model_folder import fetch
+from ..inference.names import resolve
 from ..modeling import default_rank, head_modules, lora_layers
 from .recipe import LoraRecipe
 
@@ -55,14 +57,24 @@ def save_adapter(model: PeftModel, folder: str | Path, *, base: str) -> None:
     Args:
         model: what `attach` returned for mode "lora".
         folder: where to.
-        base: Hub id or folder of the base; a folder is written as an absolute path, so that the adapter loads from
-            any working directory.
+        base: the base by any of its names; one on this machine is written as an absolute path, so that the adapter
+            loads from any working directory.
     """
     config = model.active_peft_config
-    config.base_model_name_or_path = str(Path(base).resolve()) if Path(base).exists() else base
+    here = resolve(base).folder
+    config.base_model_name_or_path = base if here is None else str(here.resolve())
+    config.revision = None if here is not None else _cached_commit(base)
     model.save_pretrained(str(folder), save_embedding_layers=False)
     config.base_model_name_or_path = None
     (Path(folder) / "README.md").unlink(missing_ok=True)  # PEFT's template; our card is rendered from the run
+
+
+def _cached_commit(base: str) -> str | None:
+    """Return the commit of a base on the Hub that was just trained on; None where the cache does not have it."""
+    try:
+        return fetch(base, ask_hub=False).name
+    except OSError:
+        return None
 
 
 def freeze_statistics(model: nn.Module) -> None:

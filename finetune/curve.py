@@ -25,8 +25,9 @@ from ..datasets_scripts.folds import Part
 from ..datasets_scripts.store import GenomeStore
 from ..inference.beside import Beside
 from ..inference.evaluation_folder import BesideOf, evaluate_run
-from ..inference.load import load_sequence_model, local_path, looks_like_path
+from ..inference.load import load_sequence_model
 from ..inference.model_files import FOLDER_FILES
+from ..inference.names import local_path, looks_like_path
 from ..inference.provenance import FILE_NAME, find_provenance
 from ..inference.untuned_base import UntunedBase
 from .curve_table import BASE, FLOOR, curve_figure, curve_frame, curve_summary, headline_metrics

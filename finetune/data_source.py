@@ -11,11 +11,10 @@ import pandas as pd
 from ..datasets_scripts.chosen_tracks import ChosenTracks
 from ..datasets_scripts.dataset import WindowDataset, WindowPlan
 from ..datasets_scripts.shard_windows import ShardWindows
-from ..datasets_scripts.shards import LAYOUT_FILE, Shards
+from ..datasets_scripts.shards import LAYOUT_FILE, Shards, is_dataset_id
 from ..datasets_scripts.store import GenomeStore
 from ..datasets_scripts.streaming import StreamingWindows
 from ..datasets_scripts.window_labels import LabelledWindows, LabelRule
-from ..inference.load import looks_like_path
 from ..modeling import AtacConfig
 from .recipe import Recipe, WindowRecipe
 from .selection import select_windows
@@ -35,7 +34,7 @@ def open_data(name: str, tracks: Sequence[str] | None = None) -> GenomeStore | S
         ValueError: damaged, an unknown track, or tracks of an export.
         OSError: the Hub cannot be reached.
     """
-    on_hub = name.count("/") == 1 and not looks_like_path(name)
+    on_hub = not Path(name).expanduser().exists() and is_dataset_id(name)
     if on_hub or (Path(name).expanduser() / LAYOUT_FILE).is_file():
         shards = Shards.open(name)
         if tracks is not None and list(tracks) != list(shards.track_names):

@@ -8,7 +8,8 @@ import pandas as pd
 from ..datasets_scripts.dataset import WindowPlan, evaluation_windows, training_windows
 from ..datasets_scripts.store import GenomeStore
 from ..inference.floor import FloorWindows
-from ..inference.load import Classifier, looks_like_path
+from ..inference.load import Classifier
+from ..inference.names import resolve
 from ..inference.provenance import find_provenance
 from ..modeling import AtacForTrackPrediction
 from .data_source import choose_windows
@@ -62,8 +63,9 @@ def _recipe_of(run: str | Path, store: GenomeStore) -> tuple[Recipe | None, str]
         provenance = find_provenance(run)
     except OSError:
         provenance = None
-    file = Path(run).expanduser() / "recipe.yaml"
-    on_disk = looks_like_path(str(run)) and file.is_file()
+    here = resolve(run).folder
+    file = (here or Path(run)) / "recipe.yaml"
+    on_disk = here is not None and file.is_file()
     if provenance is None or not (on_disk or provenance.recipe):
         return None, "the run has no record of its training"
     if provenance.data_fingerprint != store.fingerprint:

@@ -8,6 +8,7 @@ import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, ValidationInfo, model_validator
 
 from ..datasets_scripts.landscape import is_landscape
+from ..datasets_scripts.plain_files import read_yaml
 
 # What a run trains by where neither recipe nor flags say, by task; a dictionary goes by mode.
 # Grover et al. (doi 10.1101/gr.281042.125) train from scratch; the values of other modes are ours.
@@ -114,8 +115,8 @@ class LoraRecipe(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    r: int | None = Field(default=None, gt=0)
-    alpha: float | None = Field(default=None, gt=0)
+    r: int | None = Field(default=None, gt=0, le=4096)
+    alpha: float | None = Field(default=None, gt=0, allow_inf_nan=False)
     dropout: float = Field(default=0.0, ge=0, lt=1)
 
 
@@ -222,7 +223,7 @@ class Recipe(BaseModel):
         num_workers: processes that read windows; 0 reads in the training process.
     """
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
     data: str
     task: Literal["tracks", "classification", "landscape"] = "tracks"
@@ -270,7 +271,7 @@ class Recipe(BaseModel):
     bf16: bool = False
     compile: bool = False
     gradient_checkpointing: bool = False
-    num_workers: int = Field(default=0, ge=0)
+    num_workers: int = Field(default=0, ge=0, le=256)
 
     @model_validator(mode="before")
     @classmethod
@@ -368,10 +369,7 @@ def load_recipe(path: str | Path | None = None, *, paper: bool = False, **flags:
     where = "the recipe" if path is None else str(path)
     values: dict[str, Any] = {}
     if path is not None:
-        try:
-            loaded = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
-        except (yaml.YAMLError, UnicodeDecodeError) as error:
-            raise ValueError(f"{where} is not YAML: {error}") from None
+        loaded = read_yaml(path)
         if loaded is not None and not isinstance(loaded, dict):
             raise ValueError(f"{where} must hold `key: value` lines, got a {type(loaded).__name__}")
         values = loaded or {}

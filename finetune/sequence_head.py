@@ -24,8 +24,8 @@ from ..datasets_scripts.fasta import Fasta
 from ..datasets_scripts.folds import Part
 from ..datasets_scripts.landscape import LandscapeData
 from ..inference.evaluate_landscape import TASK, flatten_landscape_metrics, track_results
-from ..inference.load import local_path
 from ..inference.model_files import EVALUATION_MARKS
+from ..inference.names import local_path
 from ..inference.provenance import find_provenance, leak_record, library_versions, part_intervals, refuse_leak
 from ..inference.sequence_embedding import embed_chrom, gene_embeddings, load_embedder
 from .landscape_data import statistics

@@ -21,10 +21,13 @@ from peft import PeftModel
 from transformers import set_seed
 
 from ..datasets_scripts.described import Described
+from ..datasets_scripts.digests import write_digests
 from ..datasets_scripts.landscape import LandscapeData
+from ..datasets_scripts.plain_files import read_json
 from ..inference.adapter_base import weights_digest
 from ..inference.cpu import bf16_warning, device_name, pick_device, prepare_cpu
 from ..inference.figures import training_curve
+from ..inference.names import resolve
 from ..inference.provenance import find_provenance, find_untold, refuse_leak
 from ..modeling import DnaFeatureExtractor
 from .adapters import attach, save_adapter
@@ -84,7 +87,8 @@ def train(
         ValueError: base, data and recipe do not fit together, or a leak.
     """
     run = Path(output)
-    if recipe.base is not None and Path(recipe.base).exists() and Path(recipe.base).resolve() == run.resolve():
+    base = resolve(recipe.base) if recipe.base is not None else None
+    if base is not None and base.folder is not None and base.folder.resolve() == run.resolve():
         raise ValueError(f"the run cannot lie where its base lies, got {run}; choose another folder")
     leads = _leads()
     options = {"resume": resume, "overwrite": overwrite, "inputs": (recipe.data, recipe.base)}
@@ -126,7 +130,7 @@ def _train(
         )
     is_landscape = recipe.task == "landscape"
     store: Any = LandscapeData.open(recipe.data) if is_landscape else open_data(recipe.data, recipe.tracks)
-    base_digest = weights_digest(recipe.base) if recipe.base else None
+    base_digest = weights_digest(resolve(recipe.base).folder or recipe.base) if recipe.base else None
     if resume:
         _check_same(recipe, store, folder, base_digest)
     parent = find_provenance(recipe.base) if recipe.base else None
@@ -161,14 +165,14 @@ def _train(
 
     steps_per_epoch = math.ceil(len(train_windows) / recipe.batch_size)
     args = training_arguments(recipe, folder, steps_per_epoch=steps_per_epoch, device=where)
-    main = PartialState().is_main_process
+    main, broken = PartialState().is_main_process, {}
     PartialState().wait_for_everyone()  # every process has looked at the folder before one changes it
     if main:
         if overwrite:
             clear_run(run)
         folder.mkdir(parents=True, exist_ok=True)
         if resume:
-            remove_broken(folder)
+            broken = remove_broken(folder)
         recipe.write(folder / "recipe.yaml")
         (folder / "data.json").write_text(json.dumps({"fingerprint": store.fingerprint, "base": base_digest}))
     PartialState().wait_for_everyone()
@@ -187,8 +191,10 @@ def _train(
             say(f"an adapter of rank {model.active_peft_config.r}")  # pyright: ignore[reportAttributeAccessIssue]
         if recipe.base and parent is None:
             say(f"{recipe.base} has no provenance.json: what it was trained on, and so any leak, is not known")
+        for name, fault in broken.items():
+            say(f"left out the damaged {name}: {fault}")
         if resume:
-            say(f"resuming from {checkpoint.name}" if checkpoint else "resuming from the start: no checkpoint was made")
+            say(f"resuming from {checkpoint.name}" if checkpoint else "resuming from the start: no whole checkpoint")
 
     shown = ShowProgress(show=progress and main, metric=metric)
     if is_landscape:
@@ -258,6 +264,7 @@ def _train(
         write_provenance(provenance, staged, training={"windows_report": report, **summary})
         (staged / "history.json").write_text(json.dumps(rows, indent=1, allow_nan=False) + "\n", encoding="utf-8")
         training_curve(rows, staged / "training_curve.png", metric=metric)
+        write_digests(staged, [path for path in staged.iterdir() if path.suffix in (".json", ".yaml", ".safetensors")])
         publish_run(staged, run)
         best = summary[f"eval_{metric}"]
         found = "not defined" if best is None else f"{best:.4f}"
@@ -280,8 +287,8 @@ def _check_same(recipe: Recipe, store: Described, folder: Path, base_digest: str
             raise ValueError(
                 f"the run to resume has {key} {before[key]!r}, got {value!r}; resume without it, or use --overwrite"
             )
-    begun = json.loads((folder / "data.json").read_text())
-    fingerprint = begun["fingerprint"]
+    begun = read_json(folder / "data.json", remedy="train anew with --overwrite")
+    fingerprint = begun.get("fingerprint")
     if begun.get("base") and base_digest and begun["base"] != base_digest:
         raise ValueError(
             f"the base {recipe.base!r} has changed since the run began (weights {begun['base']} then, {base_digest} "

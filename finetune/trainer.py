@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from torch.optim.lr_scheduler import LambdaLR, LRScheduler
 from torch.utils.data import DataLoader
 from transformers import PrinterCallback, Trainer, TrainerCallback, TrainerControl, TrainerState, TrainingArguments
-from transformers.trainer_utils import EvalLoopOutput
+from transformers.trainer_utils import EvalLoopOutput, rotate_checkpoints
 
 from ..datasets_scripts.dataset import WindowDataset
 from ..datasets_scripts.loader import WindowBatches, WindowLoader, num_counted
@@ -22,6 +22,7 @@ from ..inference.metrics import PearsonState
 from .adapters import freeze_statistics
 from .average import WeightAverage
 from .batch_statistics import re_estimate
+from .checkpoints import seal
 from .optimizer import build_optimizer
 from .recipe import Recipe
 from .schedule import build_schedule
@@ -171,6 +172,24 @@ class ChromTrainer(Trainer):
         super()._save(output_dir, state_dict)
         if self.average is not None and self.args.should_save:
             self.average.save(output_dir or str(self.args.output_dir))
+
+    def _save_checkpoint(self, model: nn.Module, trial: Any) -> None:
+        """Write a checkpoint, seal it, and only then delete older ones: at any moment one is whole."""
+        limit, self.args.save_total_limit = self.args.save_total_limit, None
+        try:
+            super()._save_checkpoint(model, trial)
+        finally:
+            self.args.save_total_limit = limit
+        self.accelerator.wait_for_everyone()  # each rank writes its own random state
+        if self.args.should_save:
+            folder = str(self.args.output_dir)
+            seal(Path(folder) / f"checkpoint-{self.state.global_step}")
+            rotate_checkpoints(
+                output_dir=folder,
+                save_total_limit=limit,
+                best_model_checkpoint=self.state.best_model_checkpoint,
+                use_mtime=True,
+            )
 
     def _load_from_checkpoint(self, resume_from_checkpoint: str, model: nn.Module | None = None) -> None:
         super()._load_from_checkpoint(resume_from_checkpoint, model)

@@ -1,11 +1,11 @@
 """The model that a run started from, where it lies on this machine: nothing is fetched."""
 
-import json
 from pathlib import Path
 
 from huggingface_hub import try_to_load_from_cache
 
 from ..inference.load import load_any, looks_like_path
+from ..inference.model_folder import chain_of, open_model
 from ..inference.provenance import Provenance, find_provenance
 from ..inference.untuned_base import UntunedBase
 from ..modeling import ClasterForProfileRegression
@@ -60,12 +60,13 @@ def _folder(name: str) -> Path | None:
         folder = FOLDER / Path(name).name
     elif not looks_like_path(name):
         folder = _cached(name)
-    adapter = folder / "adapter_config.json" if folder else None
-    if adapter is not None and adapter.is_file():
-        below = str(json.loads(adapter.read_text()).get("base_model_name_or_path") or "")
-        # loading an adapter loads its base by name, which must not ask the Hub
-        return folder if looks_like_path(below) and _folder(below) == Path(below).expanduser() else None
-    return folder
+    if folder is None:
+        return None
+    try:  # loading an adapter loads its base by name, which must not ask the Hub
+        links = list(chain_of(open_model(folder, weights=False, ask_hub=False)))
+    except (OSError, ValueError):
+        return None
+    return folder if all(link.place.folder is not None for link in links) else None
 
 
 def _cached(name: str) -> Path | None:

@@ -85,15 +85,35 @@ def pinned_call(record: RunRecord, publication: Publication, revision: str) -> s
     pins = f'revision="{revision}"'
     if record.is_adapter:
         # transformers looks `revision` up in the base's repository, whatever repository it is given
-        pins = f'revision="{publication.base_revision or "main"}", adapter_kwargs={{"revision": "{revision}"}}'
-    auto = "AutoModelForSequenceClassification" if record.is_classifier else "AutoModel"
-    return f'{auto}.from_pretrained("{publication.repo_id}", {pins}, trust_remote_code=True)'
+        pins = f'revision="{_base_commit(record, publication) or "main"}", adapter_kwargs={{"revision": "{revision}"}}'
+    return f'{_auto(record)}.from_pretrained("{publication.repo_id}", {pins}, trust_remote_code=True)'
+
+
+def plain_call(record: RunRecord, publication: Publication) -> str:
+    """Return the call that loads the published model where chromhub is installed.
+
+    An adapter's pins the base's commit: AutoModel does not look at the one in adapter_config.json, and puts the adapter
+    on whatever the base is by now.
+    """
+    if record.is_adapter:
+        return pinned_call(record, publication, model_tag(record)).replace(", trust_remote_code=True", "")
+    return f'{_auto(record)}.from_pretrained("{publication.repo_id}")'
+
+
+def _auto(record: RunRecord) -> str:
+    return "AutoModelForSequenceClassification" if record.is_classifier else "AutoModel"
+
+
+def _base_commit(record: RunRecord, publication: Publication) -> str:
+    """Return the commit of an adapter's base, "" where it is not known."""
+    return publication.base_revision or (record.base_revision if not publication.base_model else "")
 
 
 def _front_matter(record: RunRecord, publication: Publication, name: str) -> str:
     """Return the card's YAML."""
     base = base_model(record, publication)
     results = [result for metrics in record.evaluations.values() for result in eval_results(metrics)]
+    commit = _base_commit(record, publication) if base and record.is_adapter else ""
     data = ModelCardData(
         license=publication.license or None,
         library_name="transformers",
@@ -103,6 +123,7 @@ def _front_matter(record: RunRecord, publication: Publication, name: str) -> str
         base_model_relation=("adapter" if record.is_adapter else "finetune") if base else None,
         model_name=name if results else None,
         eval_results=results or None,
+        **({"base_model_revision": commit} if commit else {}),
     )
     return data.to_yaml()
 
@@ -126,7 +147,8 @@ def _view(record: RunRecord, publication: Publication) -> dict[str, Any]:
         "version": metadata.version("chromhub"),
         "repo_id": publication.repo_id,
         "extractor_id": base if record.is_adapter and base else publication.repo_id,
-        "base_link": f"[{base}](https://huggingface.co/{base})" if base else f"`{Path(record.base).name}`",
+        "base_link": _base_link(record, publication),
+        "call": plain_call(record, publication),
         "pinned": pinned_call(record, publication, model_tag(record)),
         "labels": record.tracks if is_classifier else (),
         "landscape": _landscape(record),
@@ -160,6 +182,14 @@ def _view(record: RunRecord, publication: Publication) -> dict[str, Any]:
         "license": publication.license,
         "data_license": publication.data_license,
     }
+
+
+def _base_link(record: RunRecord, publication: Publication) -> str:
+    """Name an adapter's base, with the commit that it was trained on."""
+    base, commit = base_model(record, publication), _base_commit(record, publication)
+    if not base:
+        return f"`{Path(record.base).name}`"
+    return f"[{base}](https://huggingface.co/{base})" + (f", commit `{commit}`," if commit else "")
 
 
 def _predicted(record: RunRecord) -> str:

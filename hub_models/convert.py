@@ -141,7 +141,9 @@ def _save_and_load(model: Any, folder: Path, auto: Any) -> Any:
     try:
         model.save_pretrained(folder)
         DnaFeatureExtractor(model.config.input_length).save_pretrained(folder)
-        loaded, report = auto.from_pretrained(folder, dtype=torch.float32, output_loading_info=True)
+        loaded, report = auto.from_pretrained(
+            folder, dtype=torch.float32, trust_remote_code=False, output_loading_info=True
+        )
     finally:
         if shown:
             logging.enable_progress_bar()

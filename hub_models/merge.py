@@ -1,6 +1,5 @@
 """An adapter merged into its base: a plain model folder, with the adapter's records."""
 
-import json
 import shutil
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -8,13 +7,12 @@ from typing import Any
 
 import numpy as np
 import torch
-from peft import PeftConfig, PeftModel
-from transformers.utils.peft_utils import find_adapter_config_file
 
 from ..datasets_scripts.atomic import check_output, check_own_folder, finished_folder
-from ..inference.adapter_base import check_base
-from ..inference.load import Classifier, load_any, local_path, looks_like_path, name_outputs, output_names
 from ..inference.model_files import EVALUATION_FILES, FOLDER_FILES, FOLDER_MARKS
+from ..datasets_scripts.plain_files import read_json
+from ..inference.load import Classifier, load_opened, name_outputs, output_names, with_adapter
+from ..inference.model_folder import ModelFolder, open_model
 from ..inference.provenance import FILE_NAME, find_provenance, record_text
 from ..modeling import AtacForTrackPrediction, ClasterForProfileRegression, DnaFeatureExtractor
 
@@ -62,50 +60,44 @@ def merge_adapter(
         ValueError: no adapter, or merging would change its predictions.
     """
     others = "files that are no model of chromhub"
-    given = local_path(adapter)
-    check_own_folder(folder, overwrite, FOLDER_FILES, others=others, marks=FOLDER_MARKS, inputs=[given])
-    name = str(adapter)
-    if looks_like_path(name):
-        if not Path(name).expanduser().is_dir():
-            raise FileNotFoundError(f"no adapter folder {name!r}; give a run of mode lora or a Hub id such as org/name")
-        name = str(Path(name).expanduser().resolve())
-    if not find_adapter_config_file(name, revision=revision):
+    opened = open_model(adapter, revision=revision)
+    here = opened.place.folder
+    check_own_folder(folder, overwrite, FOLDER_FILES, others=others, marks=FOLDER_MARKS, inputs=[here])
+    name = str(adapter) if here is None else str(here.resolve())
+    if opened.base is None:
         raise ValueError(f"{name!r} is no adapter (no adapter_config.json), so there is nothing to merge")
-    config = PeftConfig.from_pretrained(name, revision=revision)
-    base = str(config.base_model_name_or_path or "")
-    check_output(folder, overwrite, inputs=[local_path(base)])
-    check_base(name, base, revision=revision, base_revision=config.revision)
-    provenance = find_provenance(name, revision=revision)
-    base_model = load_any(base, revision=config.revision)
+    check_output(folder, overwrite, inputs=[opened.base.place.folder])
+    provenance = find_provenance(here or name, revision=revision)
+    base_model = load_opened(opened.base)
     if isinstance(base_model, ClasterForProfileRegression):
         raise ValueError(f"{name!r} adapts a landscape model, which `merge` does not take yet: keep it as an adapter")
-    model, difference = _merge(name, base_model, revision)
+    model, difference = _merge(opened, base_model)
     with finished_folder(folder, overwrite) as made:
         model.save_pretrained(made)
         DnaFeatureExtractor(input_length=model.config.input_length).save_pretrained(made)
-        if looks_like_path(name):
-            _copy_records(Path(name), made)
+        if here is not None:
+            _copy_records(here, made)
         if provenance is not None:
-            training = _training(Path(name) / FILE_NAME)
+            training = _training(opened.path / FILE_NAME)
             record = {**replace(provenance, merged_from=name).to_dict(), **training}
             (made / FILE_NAME).write_text(record_text(record), encoding="utf-8")
     return Merged(
         folder=str(folder),
         adapter=name,
-        base=base,
+        base=opened.base_name,
         tracks=tuple(output_names(model)),
         max_difference=difference,
         has_provenance=provenance is not None,
     )
 
 
-def _merge(adapter: str, base: AtacForTrackPrediction | Classifier, revision: str | None) -> tuple[Any, float]:
+def _merge(adapter: ModelFolder, base: AtacForTrackPrediction | Classifier) -> tuple[Any, float]:
     """Return base and adapter as one model in float32, and the relative change of its predictions.
 
     Raises:
         ValueError: they change by more than rounding.
     """
-    adapted = PeftModel.from_pretrained(base, adapter, revision=revision).eval().double()
+    adapted = with_adapter(base, adapter).eval().double()
     codes = np.random.default_rng(0).integers(0, 4, (1, base.config.input_length), dtype=np.uint8)
     output = "predictions" if isinstance(base, AtacForTrackPrediction) else "logits"
     with torch.inference_mode():
@@ -116,10 +108,10 @@ def _merge(adapter: str, base: AtacForTrackPrediction | Classifier, revision: st
     difference = float((after - before).abs().max() / before.abs().max().clamp_min(1e-12))
     if not difference < 10 * _TOLERANCE:  # float32 against float64; each sum of a layer rounds
         raise ValueError(
-            f"merging {adapter!r} would change its predictions by {difference:.1e} of the largest; "
+            f"merging {adapter.place.name!r} would change its predictions by {difference:.1e} of the largest; "
             "an adapter not made by chromhub may use a method that cannot be merged: keep it as an adapter"
         )
-    name_outputs(model, adapter, revision=revision)
+    name_outputs(model, adapter.path)
     return model, difference
 
 
@@ -136,7 +128,7 @@ def _copy_records(adapter: Path, folder: Path) -> None:
 
 def _training(record: Path) -> dict[str, Any]:
     """Return how the adapter's training went, which lies beside what it saw."""
-    if not record.is_file():
+    if not record.exists():
         return {}
-    values = json.loads(record.read_text(encoding="utf-8"))
+    values = read_json(record)
     return {"training": values["training"]} if "training" in values else {}

@@ -150,6 +150,20 @@ def headline(metrics: dict[str, Any]) -> dict[str, float]:
     return shown
 
 
+def check_metrics(metrics: dict[str, Any], where: str) -> None:
+    """Refuse the content of a metrics.json that cannot be shown: every reader of it is tried.
+
+    Raises:
+        ValueError: a part is missing or of another type.
+    """
+    try:
+        for reader in (header, beside, table, sentence, eval_results, headline, caveat):
+            reader(metrics)
+    except Exception as error:  # noqa: BLE001 - whatever a damaged file makes of its readers is a fault of the file
+        why = " ".join(f"{type(error).__name__} {error}".split())
+        raise ValueError(f"{where} is not what `chromhub evaluate` wrote ({why:.200}); evaluate again") from None
+
+
 def caveat(metrics: dict[str, Any]) -> str:
     """Say what speaks against the numbers: what the model had seen of the data; "" where nothing does."""
     leak = metrics.get("leak", {"checked": False, "overlaps": []})

@@ -19,8 +19,9 @@ from transformers import AutoModel, AutoModelForSequenceClassification
 
 from ..datasets_scripts.atomic import check_own_folder, finished_folder
 from ..inference.adapter_base import weights_digest
-from ..inference.load import load_any, local_path
+from ..inference.load import load_any
 from ..inference.model_files import ADAPTER_FILES, BUNDLE, FOLDER_FILES, FOLDER_MARKS, METRICS, MODEL_FILES, RECORD_FILES
+from ..inference.names import local_path
 from ..inference.provenance import FILE_NAME, record_text
 from ..modeling import ClasterForProfileRegression
 from .bundle import write_bundle
@@ -240,7 +241,7 @@ def _base_revision(record: RunRecord, publication: Publication, api: HfApi) -> s
             "push it first, then give its name with --base-model ORG/NAME"
         )
     try:
-        info = api.model_info(base)
+        info = api.model_info(base, revision=record.base_revision or None if base == record.base else None)
     except RepositoryNotFoundError:
         raise ValueError(f"the adapter's base {base!r} is not on the Hub, or not readable; push it first") from None
     if any(file.rfilename == "adapter_config.json" for file in info.siblings or []):
@@ -255,7 +256,8 @@ def _check_on_base(record: RunRecord, staged: Path) -> None:
     here = _predict(load_any(record.path))
     config = json.loads((staged / "adapter_config.json").read_text(encoding="utf-8"))
     auto = AutoModelForSequenceClassification if record.is_classifier else AutoModel
-    there = _predict(auto.from_pretrained(staged, revision=config["revision"], dtype=torch.float32).eval())
+    options = {"revision": config["revision"], "dtype": torch.float32, "trust_remote_code": False}
+    there = _predict(auto.from_pretrained(staged, **options).eval())
     if here.shape != there.shape or not np.allclose(here, there, rtol=1e-4, atol=1e-4):
         raise ValueError(
             f"the adapter predicts something else on {config['base_model_name_or_path']} than on {record.base}; "

@@ -1,17 +1,19 @@
 """The models there are: those published, and run folders on this machine."""
 
-import difflib
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from ..inference.load import Classifier, load_any, looks_like_path
+from ..inference.load import Classifier, load_any
+from ..inference.model_folder import read_adapter
+from ..inference.names import ADAPTER_CONFIG, SHIPPED
+from ..inference.provenance import Provenance
 from ..modeling import AtacForTrackPrediction, ClasterForProfileRegression
 from .card import Publication, base_model
 from .metric_table import headline
 from .run_record import RunRecord, read_run
 
-FOLDER = Path(__file__).parent  # ready-to-push models lie here, one folder each
+FOLDER = SHIPPED  # ready-to-push models lie here, one folder each
 
 
 @dataclass(frozen=True)
@@ -65,7 +67,7 @@ def list_models(folder: str | Path = FOLDER) -> list[RegisteredModel]:
     found = [*PUBLISHED]
     for path in sorted(Path(folder).iterdir()):
         if (path / "config.json").exists() or (path / "adapter_config.json").exists():
-            found.append(_register(read_run(path)))
+            found.append(_registered(path))
     return found
 
 
@@ -73,7 +75,8 @@ def load(name: str | Path) -> AtacForTrackPrediction | ClasterForProfileRegressi
     """Load a model by the name it is registered under, or from a folder or the Hub; `chromhub.load`.
 
     Args:
-        name: as `chromhub models` prints it, e.g. "convnext-dcnn-small-atac-saccer3"; else a folder or ORG/NAME.
+        name: a folder; else as `chromhub models` prints it, e.g. "convnext-dcnn-small-atac-saccer3"; else a run in
+            runs/, or ORG/NAME.
 
     Returns:
         The model in evaluation mode, an adapter merged into its base.
@@ -82,14 +85,6 @@ def load(name: str | Path) -> AtacForTrackPrediction | ClasterForProfileRegressi
         FileNotFoundError: no such folder, or no model in it.
         ValueError: no model is registered under that name, or it is a model of another kind.
     """
-    shipped = FOLDER / str(name)
-    if "/" not in str(name) and (shipped / "config.json").is_file():
-        return load_any(shipped)
-    if "/" not in str(name) and not looks_like_path(str(name)):
-        known = [model.name for model in list_models()]
-        near = difflib.get_close_matches(str(name), known, n=1)
-        hint = f"did you mean {near[0]!r}?" if near else f"use one of {', '.join(known)}, a folder, or ORG/NAME."
-        raise ValueError(f"no model is registered as {str(name)!r}; {hint}")
     return load_any(name)
 
 
@@ -100,6 +95,25 @@ def _architecture(config: Any) -> str:
     if config.model_type == "chromhub-claster":
         return f"claster-{config.structure['form'] if config.structure else 'landscape'}"
     return "chromtransfer"
+
+
+def _registered(path: Path) -> RegisteredModel:
+    """Read a run; an adapter whose base is not on this machine is listed by what it knows of itself."""
+    try:
+        return _register(read_run(path))
+    except OSError:
+        if not (path / ADAPTER_CONFIG).exists():
+            raise
+    base, provenance = str(read_adapter(path).base_model_name_or_path), Provenance.load(path)
+    return RegisteredModel(
+        name=path.resolve().name,
+        architecture="its base is not on this machine",
+        kind="adapter",
+        base=base if base.count("/") == 1 else Path(base).name,
+        genome=provenance.genome if provenance else "",
+        tracks=provenance.tracks if provenance else (),
+        path=str(path),
+    )
 
 
 def _register(record: RunRecord) -> RegisteredModel:

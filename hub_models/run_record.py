@@ -7,15 +7,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import yaml
-from safetensors import safe_open
-from transformers import AutoConfig, PreTrainedConfig
-from transformers.utils.peft_utils import find_adapter_config_file
+from transformers import PreTrainedConfig
 
-from ..datasets_scripts.atomic import heal
-from ..inference.load import looks_like_path
 from ..inference.model_files import ADAPTER_FILES, MODEL_FILES
+from ..datasets_scripts.plain_files import read_json, read_yaml
+from ..inference.model_folder import open_model
+from ..inference.names import resolve
 from ..inference.provenance import Provenance
+from ..inference.weights_file import read_tensors
+from .metric_table import check_metrics
 
 _WHOLE_PATH = re.compile(r"(?:file://|[/~]|\\\\|\.\.[/\\]|[A-Za-z]:[/\\])[^\n]*")
 _HOMES = re.compile(r"(?:/home|/Users|[A-Za-z]:[/\\]Users)[/\\][^/\\]*[/\\]?|~[^/\\]*[/\\]?")  # whose last part is a name
@@ -37,6 +37,7 @@ class RunRecord:
         provenance: provenance.json.
         recipe: recipe.yaml, {} where there is none.
         history: history.json, one entry an evaluation.
+        base_revision: commit of an adapter's base on the Hub, "" where the adapter names none.
         evaluations: metrics.json files, {path inside the run: content}. RUN/metrics.json, the last evaluation on the
             test part, is left out where it repeats one in an evaluation folder, beside whose pictures it lies.
     """
@@ -49,6 +50,7 @@ class RunRecord:
     recipe: dict[str, Any]
     history: list[dict[str, Any]]
     evaluations: dict[str, dict[str, Any]]
+    base_revision: str = ""
 
     @property
     def tracks(self) -> tuple[str, ...]:
@@ -88,13 +90,9 @@ class RunRecord:
         """Count the numbers in the weights file, without running statistics; an adapter's alone."""
         total = 0
         for path in (file for file in self.model_files() if file.suffix == ".safetensors"):
-            with safe_open(path, framework="numpy") as weights:
-                for name in weights.keys():  # noqa: SIM118 - it is no dictionary
-                    if not name.endswith(("running_mean", "running_var", "num_batches_tracked")):
-                        size = 1
-                        for length in weights.get_slice(name).get_shape():
-                            size *= length
-                        total += size
+            for name, tensor in read_tensors(path).items():
+                if not name.endswith(("running_mean", "running_var", "num_batches_tracked")):
+                    total += tensor.size
         return total
 
 
@@ -105,46 +103,43 @@ def read_run(path: str | Path) -> RunRecord:
         FileNotFoundError: no such folder, or no finished model in it.
         ValueError: a record that is not what its name says, or a folder that holds both a model and an adapter.
     """
-    run = Path(path).expanduser()
-    heal(run)
-    if not run.is_dir():
+    run = resolve(str(path)).folder
+    if run is None:
         raise FileNotFoundError(f"no run folder {str(path)!r}; give the folder that `chromhub train` wrote")
-    is_adapter, is_model = (run / "adapter_config.json").exists(), (run / "config.json").exists()
-    if not is_adapter and not is_model:
-        raise FileNotFoundError(
-            f"{str(path)!r} holds no model (no config.json or adapter_config.json); was its training finished?"
-        )
-    if is_adapter and is_model:
-        raise ValueError(
-            f"{str(path)!r} holds config.json and adapter_config.json; keep a model or an adapter, not both"
-        )
-    base = str(_read_json(run / "adapter_config.json").get("base_model_name_or_path") or "") if is_adapter else ""
-    if is_adapter and not base:
-        raise ValueError(f"{run / 'adapter_config.json'} must name its base in base_model_name_or_path, found none")
-    if is_adapter and looks_like_path(base) and not Path(base).is_dir():
-        raise FileNotFoundError(f"the base of {str(path)!r} is {base!r}, which is no folder; was it moved or deleted?")
+    opened = open_model(run, weights=False, ask_hub=False)
     evaluations: dict[str, dict[str, Any]] = {}
     for file in (*sorted(run.glob("evaluation*/metrics.json")), *run.glob("metrics.json")):
-        metrics = _read_json(file)
+        metrics = read_json(file)
+        check_metrics(metrics, str(file))
         if metrics not in evaluations.values():
             evaluations[file.relative_to(run).as_posix()] = metrics
     return RunRecord(
         path=run,
-        is_adapter=is_adapter,
-        base=base,
-        config=AutoConfig.from_pretrained(_whole_model(base) if is_adapter else run),
+        is_adapter=opened.adapter is not None,
+        base=opened.base_name,
+        config=opened.config,
         provenance=Provenance.load(run),
-        recipe=_read_yaml(run / "recipe.yaml"),
-        history=_read_json(run / "history.json") or [],
+        recipe=_read_recipe(run / "recipe.yaml"),
+        history=_read_history(run / "history.json"),
         evaluations=evaluations,
+        base_revision=(opened.adapter.revision or "") if opened.adapter is not None else "",
     )
 
 
-def _whole_model(name: str) -> str:
-    """Follow adapters from base to base to the model that has a configuration."""
-    while file := find_adapter_config_file(name):
-        name = str(_read_json(Path(file))["base_model_name_or_path"])
-    return name
+def _read_recipe(file: Path) -> dict[str, Any]:
+    recipe = read_yaml(file) if file.exists() else {}
+    if not isinstance(recipe or {}, dict):
+        raise ValueError(f"{file} must hold `key: value` lines, got a {type(recipe).__name__}; restore the file")
+    return recipe or {}
+
+
+def _read_history(file: Path) -> list[dict[str, Any]]:
+    history = read_json(file, list) if file.exists() else []
+    for i, row in enumerate(history):
+        numbers = row.values() if isinstance(row, dict) else [row]
+        if not all(value is None or (isinstance(value, (int, float)) and not isinstance(value, bool)) for value in numbers):
+            raise ValueError(f"{file} must hold one object of numbers an evaluation, got {row!r:.60} at {i}; restore it")
+    return history
 
 
 def without_paths(value: Any) -> Any:
@@ -173,21 +168,3 @@ def _last_part(path: str) -> str:
     if _HOMES.fullmatch(path):
         return "home"
     return re.split(r"[/\\]", path.rstrip("/\\"))[-1]
-
-
-def _read_json(path: Path) -> Any:
-    if not path.exists():
-        return {}
-    try:
-        return json.loads(path.read_text(encoding="utf-8"))
-    except ValueError as error:
-        raise ValueError(f"{path} is not JSON: {error}") from None
-
-
-def _read_yaml(path: Path) -> dict[str, Any]:
-    if not path.exists():
-        return {}
-    try:
-        return yaml.safe_load(path.read_text(encoding="utf-8")) or {}
-    except yaml.YAMLError as error:
-        raise ValueError(f"{path} is not YAML: {error}") from None

@@ -9,6 +9,8 @@ from typing import Any
 from transformers.utils.hub import cached_file
 from transformers.utils.peft_utils import find_adapter_config_file
 
+from .names import resolve
+
 _QUIET: dict[str, Any] = {
     "_raise_exceptions_for_missing_entries": False,
     "_raise_exceptions_for_connection_errors": False,
@@ -28,19 +30,19 @@ def weights_digest(name: str | Path, *, revision: str | None = None) -> str | No
     Returns:
         16 hex digits; None where there are no safetensors to read.
     """
-    name = str(Path(name).expanduser()) if Path(name).expanduser().is_dir() else str(name)
+    name = _located(str(name))
     digest = hashlib.sha256()
     seen: list[str] = []
-    while config := find_adapter_config_file(name, revision=revision):
+    while name and (config := find_adapter_config_file(name, revision=revision)):
         if name in seen:  # it names itself, which the loader refuses
             return None
         seen.append(name)
         if not _add_tensors(digest, _files(name, "adapter_model", revision)):
             return None
         values = json.loads(Path(config).read_text(encoding="utf-8"))
-        name, revision = str(values.get("base_model_name_or_path") or ""), values.get("revision")
-        if not name:
-            return None
+        name, revision = _located(str(values.get("base_model_name_or_path") or "")), values.get("revision")
+    if not name:
+        return None
     return digest.hexdigest()[:16] if _add_tensors(digest, _files(name, "model", revision)) else None
 
 
@@ -78,6 +80,14 @@ def check_base(
             f"the adapter {str(adapter)!r} was trained on a base with the weights {wanted}, and {base!r} holds others "
             f"now ({found}): put the base back as it was, or train the adapter anew"
         )
+
+
+def _located(name: str) -> str:
+    """Return the folder that a name stands for on this machine, else the name."""
+    try:
+        return str(resolve(name).folder or name)
+    except (FileNotFoundError, ValueError):
+        return ""
 
 
 def _files(name: str, stem: str, revision: str | None) -> list[Path]:

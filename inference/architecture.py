@@ -3,6 +3,7 @@
 Nothing here needs trained weights: everything is counted or measured on a model built from its configuration.
 """
 
+import copy
 import difflib
 from dataclasses import asdict, dataclass
 from functools import partial
@@ -10,23 +11,21 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from peft import PeftConfig, get_peft_model
+from peft import get_peft_model
 from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
-from transformers import AutoConfig
-from transformers.utils.peft_utils import find_adapter_config_file
 
 from ..modeling import (
     CHROMTRANSFER_PRESETS,
     PRESETS,
     AtacConfig,
-    AtacForSequenceClassification,
     AtacForTrackPrediction,
     ChromTransferConfig,
-    ChromTransferForSequenceClassification,
     ChromTransferModel,
+    ClasterForProfileRegression,
 )
-from .load import looks_like_path
+from .load import check_weights
+from .model_folder import ModelFolder, chain_of, class_of, open_model
 from .provenance import find_provenance
 
 CHROMTRANSFER = "chromtransfer-"  # before the names of its presets
@@ -95,10 +94,10 @@ class Architecture:
 
 
 def describe(name: str, *, revision: str | None = None) -> Architecture:
-    """Describe a preset, or the model in a folder or on the Hub; only the last asks the network.
+    """Describe a preset, or a model by any of its names; only for a Hub id is the network asked.
 
     Args:
-        name: of `PRESETS`, "chromtransfer-" and one of `CHROMTRANSFER_PRESETS`, a folder, or a Hub id.
+        name: of `PRESETS`, "chromtransfer-" and one of `CHROMTRANSFER_PRESETS`; else as `names.resolve` takes it.
         revision: branch, tag or commit on the Hub.
 
     Raises:
@@ -106,13 +105,21 @@ def describe(name: str, *, revision: str | None = None) -> Architecture:
         OSError: the Hub has no such model, or cannot be reached.
         ValueError: neither a preset, a folder nor a Hub id, or a model of another kind.
     """
-    config, adapter = _read(name, revision)
+    config, adapter = _preset(name), None
+    if config is None:
+        opened = _opened(name, revision)
+        config, adapter = opened.config, opened.adapter
+    kind_of_model = class_of(config)
+    if kind_of_model is ClasterForProfileRegression:
+        raise ValueError(f"{name!r} reads a landscape of chromatin, of which `info` knows nothing yet; see its card")
     with torch.device("meta"):
-        model = _model_class(name, config)(config)
+        model = kind_of_model(config)
         flops = count_flops(model, config.input_length)
         if adapter is not None:
-            adapter.inference_mode = False  # as in training, so that what trains is known
-            get_peft_model(model, adapter)  # in place
+            fresh = copy.deepcopy(adapter)
+            fresh.inference_mode = False  # as in training, so that what trains is known
+            fresh.base_model_name_or_path = None  # or PEFT warns that a model on the meta device has no name
+            get_peft_model(model, fresh)  # in place
     record = find_provenance(name, revision=revision) if adapter is not None else None
     parameters = [parameter.numel() for parameter in model.parameters()]
     trainable = [parameter.numel() for parameter in model.parameters() if parameter.requires_grad]
@@ -233,39 +240,31 @@ def _gradient_reach(model: nn.Module, inputs: Tensor) -> Reach:
     )
 
 
-def _read(name: str, revision: str | None) -> tuple[Any, PeftConfig | None]:
-    """Return a model's configuration and, of an adapter, its own; the first is then the base's."""
+def _preset(name: str) -> Any:
+    """Return the configuration of a preset, or None."""
     if name in PRESETS:
-        return AtacConfig.from_preset(name), None
+        return AtacConfig.from_preset(name)
     if name.startswith(CHROMTRANSFER) and name.removeprefix(CHROMTRANSFER) in CHROMTRANSFER_PRESETS:
-        return ChromTransferConfig.from_preset(name.removeprefix(CHROMTRANSFER)), None
-    if looks_like_path(name):
-        folder = Path(name).expanduser()
-        if not any((folder / file).exists() for file in ("config.json", "adapter_config.json")):
-            raise FileNotFoundError(f"{name!r} holds no model (no config.json or adapter_config.json)")
-        name = str(folder)
-    elif "/" not in name:
+        return ChromTransferConfig.from_preset(name.removeprefix(CHROMTRANSFER))
+    return None
+
+
+def _opened(name: str, revision: str | None) -> ModelFolder:
+    """Open a model, whose weights, where they lie in its folder, must be those that its configuration asks for."""
+    try:
+        model = open_model(name, revision=revision, weights=False, ask_hub=False)
+    except ValueError as error:
+        if "/" in name or Path(name).exists():
+            raise
         presets = [*PRESETS, *(CHROMTRANSFER + preset for preset in CHROMTRANSFER_PRESETS)]
         near = difflib.get_close_matches(name, presets, n=3)
         full = [preset for preset in presets if not preset.endswith(("-small", "-tiny"))]
         hint = f"did you mean {' or '.join(near)}?" if near else f"presets are {', '.join(full)}"
-        raise ValueError(f"{name!r} is no preset, no folder and no Hub id such as org/name; {hint}")
-    if find_adapter_config_file(name, revision=revision):
-        adapter = PeftConfig.from_pretrained(name, revision=revision)
-        return _read(str(adapter.base_model_name_or_path), adapter.revision)[0], adapter
-    return AutoConfig.from_pretrained(name, revision=revision), None
-
-
-def _model_class(name: str, config: Any) -> type[Any]:
-    """Return the class that `config` was saved with, or its first one for a preset."""
-    kinds = {
-        AtacConfig.model_type: (AtacForTrackPrediction, AtacForSequenceClassification),
-        ChromTransferConfig.model_type: (ChromTransferForSequenceClassification, ChromTransferModel),
-    }.get(config.model_type)
-    if kinds is None:
-        raise ValueError(f"{name!r} holds a model of type {config.model_type!r}, which is none of chromhub's")
-    saved = {kind.__name__: kind for kind in kinds}
-    return saved.get(next(iter(config.architectures or []), ""), kinds[0])
+        raise ValueError(f"{name!r} is no preset, no folder and no Hub id such as org/name; {hint}; {error}") from None
+    for link in chain_of(model):
+        if link.place.folder is not None:
+            check_weights(link)
+    return model
 
 
 def _part(config: Any, part: str) -> str:

@@ -17,7 +17,9 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
 from ..datasets_scripts.atomic import check_own_folder, finished_folder
+from ..datasets_scripts.plain_files import read_json
 from .figures import BLUE, GREY, ORANGE
+from .names import resolve
 from .rank_tests import mann_whitney, wilcoxon
 from .report import Figure as Picture
 from .report import Section, Table, write_report
@@ -35,14 +37,13 @@ def read_metrics(path: str | Path) -> dict[str, Any]:
         ValueError: no JSON, or not the evaluation of a track model.
     """
     path = Path(path).expanduser()
+    if not path.exists() and "/" not in str(path) and path.suffix != ".json":
+        path = resolve(str(path)).folder or path
     file = path if path.suffix == ".json" else path / "metrics.json"
     if not file.is_file():
         raise FileNotFoundError(f"{file} does not exist; run `chromhub evaluate` first")
-    try:
-        metrics = json.loads(file.read_text(encoding="utf-8"))
-    except ValueError as error:
-        raise ValueError(f"{file} is not valid JSON ({error}); run `chromhub evaluate` again") from None
-    if not isinstance(metrics, dict) or "results" not in metrics or metrics.get("task"):
+    metrics = read_json(file, remedy="run `chromhub evaluate` again")
+    if not isinstance(metrics.get("results"), dict) or metrics.get("task"):
         raise ValueError(f"{file} is not the evaluation of a track model; give one that `chromhub evaluate` wrote")
     return metrics
 

@@ -6,6 +6,7 @@ import platform
 
 import torch
 
+MAX_THREADS = 512  # with very many the libraries below crash rather than refuse
 _M_TRIM_THRESHOLD, _M_TOP_PAD, _M_MMAP_MAX = -1, -2, -4  # glibc's malloc.h
 
 
@@ -18,7 +19,12 @@ def prepare_cpu(threads: int | None = None) -> str:
 
     Args:
         threads: torch threads; None keeps torch's choice.
+
+    Raises:
+        ValueError: no number of threads that a machine can start.
     """
+    if threads is not None and not 1 <= threads <= MAX_THREADS:
+        raise ValueError(f"--threads must be 1 to {MAX_THREADS}, got {threads}")
     torch.set_flush_denormal(True)
     if threads is not None:
         torch.set_num_threads(threads)

@@ -12,6 +12,7 @@ from ..datasets_scripts.atomic import check_own_folder, finished_file, finished_
 from ..datasets_scripts.dataset import evaluation_windows
 from ..datasets_scripts.folds import Part
 from ..datasets_scripts.landscape import LandscapeData
+from ..datasets_scripts.plain_files import read_json
 from ..datasets_scripts.store import GenomeStore
 from ..modeling import AtacForTrackPrediction, ClasterForProfileRegression
 from .beside import Beside
@@ -22,8 +23,9 @@ from .evaluate_landscape import evaluate_landscape, flatten_landscape_metrics
 from .evaluation_figures import calibration, chromosome_points, summit_profiles
 from .evaluation_report import write_evaluation_report
 from .figures import class_dots, scatter, tracks, training_curve
-from .load import Classifier, load_any, local_path, looks_like_path, output_names
+from .load import Classifier, load_any, output_names
 from .model_files import EVALUATION_FILES, EVALUATION_MARKS, METRICS
+from .names import SHIPPED, local_path, resolve
 from .provenance import find_provenance, leak_record, refuse_leak
 from .track_states import rebin
 
@@ -37,7 +39,9 @@ BesideOf = Callable[[AtacForTrackPrediction | Classifier, GenomeStore], Beside]
 
 def default_output(run: str | Path) -> Path:
     """Return where an evaluation goes: RUN/evaluation, or ./NAME-evaluation for a model on the Hub."""
-    return Path(run).expanduser() / "evaluation" if looks_like_path(str(run)) else Path(f"{Path(run).name}-evaluation")
+    here = resolve(run).folder
+    mine = here is not None and SHIPPED not in here.parents
+    return here / "evaluation" if here is not None and mine else Path(f"{Path(run).name}-evaluation")
 
 
 def evaluate_run(
@@ -130,6 +134,7 @@ def _evaluate_into(
         provenance = None
     if provenance is not None and not allow_leak:
         refuse_leak(provenance, store, part)
+    home = (resolve(run).folder or Path(run)).resolve()
     model = load_any(run)
     if isinstance(model, ClasterForProfileRegression) != isinstance(store, LandscapeData):
         raise ValueError(
@@ -176,13 +181,12 @@ def _evaluate_into(
             _draw(folder, model, store, metrics, batch_size=options.get("batch_size", 64))
         else:
             class_dots(metrics, folder / "classes.png")
-        history = Path(run).expanduser() / "history.json"
-        if history.is_file() and (course := json.loads(history.read_text())):
+        history = home / "history.json"
+        if history.exists() and (course := read_json(history, list)):
             metric = "auroc" if metrics.get("task") == "classification" else "pearson"
             training_curve(course, folder / "training_curve.png", metric=metric)
         if isinstance(model, AtacForTrackPrediction):
-            write_evaluation_report(folder, metrics, run=run)
-    home = Path(run).expanduser().resolve()
+            write_evaluation_report(folder, metrics, run=home)
     if part == "test" and home in output.resolve().parents:
         with finished_file(home / METRICS, overwrite=True) as partial:
             partial.write_text(text)

@@ -4,6 +4,7 @@ import json
 from pathlib import Path
 from typing import Any
 
+from ..datasets_scripts.plain_files import read_json
 from .beside import measured
 from .load import RECORD
 from .report import Figure, Section, Table, write_report
@@ -166,8 +167,8 @@ def _leak_words(metrics: dict[str, Any]) -> list[str]:
 def _record(metrics: dict[str, Any], run: str | Path) -> str:
     told = {key: metrics[key] for key in ("model", "mode", "seed", "part", "data", "intervals", "versions")}
     record = Path(run).expanduser() / RECORD
-    if record.is_file():
-        told["provenance"] = json.loads(record.read_text(encoding="utf-8"))
+    if record.exists():
+        told["provenance"] = read_json(record)
     return json.dumps(told, indent=1)
 
 

@@ -1,18 +1,20 @@
-"""A trained model from a run folder or from the Hub."""
+"""A trained model from a run folder or from the Hub: the one door that every command loads through.
 
-import json
+A model comes whole or not at all. Its weights file is held against the model before either takes memory: a tensor that
+is missing, left over or of another shape is refused by name.
+"""
+
+import copy
+import warnings
 from pathlib import Path
 from typing import Any
 
 import torch
-from peft import PeftConfig, PeftModel
-from transformers import AutoConfig, AutoModel, AutoModelForSequenceClassification
+from peft import PeftModel, get_peft_model
+from peft.utils import get_peft_model_state_dict
 from transformers.utils import logging
-from transformers.utils.hub import cached_file
-from transformers.utils.peft_utils import find_adapter_config_file
 
-from ..datasets_scripts.atomic import heal
-from ..datasets_scripts.listed_files import check_listed
+from ..datasets_scripts.plain_files import read_json
 from ..modeling import (
     AtacForSequenceClassification,
     AtacForTrackPrediction,
@@ -20,21 +22,28 @@ from ..modeling import (
     ClasterForProfileRegression,
 )
 from .adapter_base import check_base
+from .model_folder import RECORD, ModelFolder, open_model
+from .names import looks_like_path
+from .weights_file import check_tensors, kinds_of, read_weights
+
+__all__ = [
+    "RECORD",
+    "Classifier",
+    "check_weights",
+    "load_any",
+    "load_classifier",
+    "load_landscape_model",
+    "load_model",
+    "load_opened",
+    "load_sequence_model",
+    "looks_like_path",
+    "name_outputs",
+    "output_names",
+    "with_adapter",
+]
 
 Classifier = AtacForSequenceClassification | ChromTransferForSequenceClassification
 _CLASSIFIERS = (AtacForSequenceClassification, ChromTransferForSequenceClassification)
-
-RECORD = "provenance.json"  # what a run leaves beside its weights; see `provenance`
-
-
-def looks_like_path(name: str) -> bool:
-    """Tell a local path from a Hub id such as "org/name": an existing path, or one that starts like a path."""
-    return name.startswith((".", "/", "~")) or name.count("/") > 1 or Path(name).exists()
-
-
-def local_path(name: str | Path) -> Path | None:
-    """Return where a model lies on this machine; None of one on the Hub."""
-    return Path(name).expanduser() if looks_like_path(str(name)) else None
 
 
 def load_model(name: str | Path, *, revision: str | None = None) -> AtacForTrackPrediction:
@@ -79,65 +88,91 @@ def load_any(
     An adapter comes merged into its base, with its own tracks and genome.
 
     Args:
-        name: folder or Hub id of a full model or of a LoRA adapter.
+        name: folder, shipped name, run in runs/ or Hub id of a full model or of a LoRA adapter, see `names.resolve`.
         revision: branch, tag or commit on the Hub.
 
     Raises:
-        FileNotFoundError: `name` is a path without a model.
-        ValueError: it holds a model of another kind, or an adapter whose base has changed since.
+        FileNotFoundError: `name` is a path without a model, or a file of it is missing.
+        ValueError: it holds a model of another kind, a damaged file, or weights that are not the model's.
+        OSError: the Hub has no such model, or cannot be reached.
     """
-    name = str(name)
-    heal(name)
-    if looks_like_path(name):
-        folder = Path(name).expanduser()
-        if not folder.is_dir():
-            raise FileNotFoundError(f"no model folder {name!r}; give a run folder or a Hub id such as org/name")
-        if not any((folder / file).exists() for file in ("config.json", "adapter_config.json")):
-            raise FileNotFoundError(
-                f"{name!r} holds no model (no config.json or adapter_config.json); was its training finished?"
-            )
-        _check_shards(folder)
-        for weights in folder.glob("*.safetensors"):
-            weights.open("rb").close()  # of one that it may not read, safetensors says that it does not exist
-        name = str(folder)
+    return load_opened(open_model(name, revision=revision))
+
+
+def load_opened(model: ModelFolder) -> AtacForTrackPrediction | ClasterForProfileRegression | Classifier:
+    """Load an opened model in evaluation mode; see `load_any`."""
+    if model.base is not None:
+        loaded: Any = with_adapter(load_opened(model.base), model).merge_and_unload()
+        name_outputs(loaded, model.path)
+        return loaded.eval()
+    kind = model.model_class
+    if not issubclass(kind, (AtacForTrackPrediction, ClasterForProfileRegression, *_CLASSIFIERS)):
+        raise ValueError(f"{model.place.name!r} holds a {kind.__name__}, not an AtacForTrackPrediction or a classifier")
+    check_weights(model)
     shown = logging.is_progress_bar_enabled()
     logging.disable_progress_bar()
     try:
-        if find_adapter_config_file(name, revision=revision):
-            adapter = PeftConfig.from_pretrained(name, revision=revision)
-            base = load_any(str(adapter.base_model_name_or_path), revision=adapter.revision)
-            base_name = str(adapter.base_model_name_or_path)
-            check_base(name, base_name, revision=revision, base_revision=adapter.revision, record=RECORD)
-            model: Any = PeftModel.from_pretrained(base, name, revision=revision).merge_and_unload()
-            name_outputs(model, name, revision=revision)
-        else:
-            # AutoModel would start a new track head on a classifier's body
-            made_as = AutoConfig.from_pretrained(name, revision=revision).architectures or [""]
-            is_classifier = made_as[0].endswith("ForSequenceClassification")
-            auto = AutoModelForSequenceClassification if is_classifier else AutoModel
-            model = auto.from_pretrained(name, revision=revision, dtype=torch.float32)
-            vars(model.config).pop("auto_map", None)  # names code on the Hub; what is saved later has none beside it
+        return kind.from_pretrained(
+            model.path,
+            config=copy.deepcopy(model.config),
+            dtype=torch.float32,
+            use_safetensors=True,
+            local_files_only=True,
+            trust_remote_code=False,
+        ).eval()
     finally:
         if shown:
             logging.enable_progress_bar()
-    if not isinstance(model, (AtacForTrackPrediction, ClasterForProfileRegression, *_CLASSIFIERS)):
-        raise ValueError(f"{name!r} holds a {type(model).__name__}, not an AtacForTrackPrediction or a classifier")
-    return model.eval()
 
 
-def _check_shards(folder: Path) -> None:
-    """Refuse a list of weights files that names one outside its folder.
+def with_adapter(base: Any, model: ModelFolder) -> PeftModel:
+    """Return a loaded base with an opened adapter on it.
+
+    A base on the Hub that the adapter names without a commit may have moved since; that is warned of.
 
     Raises:
-        ValueError: it does, or is no such list.
+        FileNotFoundError: the adapter has no weights.
+        ValueError: they are not those that its configuration asks for.
     """
-    for file in folder.glob("*.safetensors.index.json"):
-        try:
-            names = set(json.loads(file.read_text(encoding="utf-8"))["weight_map"].values())
-        except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
-            raise ValueError(f"{file} is damaged ({type(error).__name__} {error}): save the model again") from None
-        for name in names:
-            check_listed(name, listed_in=file)
+    assert model.adapter is not None  # `open_model` found one
+    assert model.base is not None
+    if model.base.place.folder is None and not model.adapter.revision:
+        warnings.warn(
+            f"the adapter {model.place.name} names its base {model.base_name} without a commit: what it predicts "
+            "changes when that base does; set `revision` in its adapter_config.json",
+            stacklevel=2,
+        )
+    check_weights(model)
+    check_base(model.path, model.base.path, record=RECORD)
+    return PeftModel.from_pretrained(base, str(model.path))
+
+
+def check_weights(model: ModelFolder) -> None:
+    """Hold the weights file of an opened model or adapter against what its configuration asks for; none is read.
+
+    Raises:
+        FileNotFoundError: there is no weights file.
+        ValueError: it is damaged, or its tensors are others.
+    """
+    found = read_weights(model.path, adapter=model.adapter is not None)
+    what = f"a {model.model_class.__name__} of this config.json"
+    with torch.device("meta"):
+        plain: Any = model.model_class(copy.deepcopy(model.config))
+        if model.adapter is None:
+            state = plain.state_dict()
+        else:
+            what = f"the adapter of this adapter_config.json on {model.base_name}"
+            try:
+                with warnings.catch_warnings():
+                    warnings.simplefilter("ignore")  # of PEFT, about layers that it will say again
+                    adapted = get_peft_model(plain, copy.deepcopy(model.adapter))  # which may be changed by it
+                    state = get_peft_model_state_dict(adapted, save_embedding_layers=False)
+            except Exception as error:  # noqa: BLE001 - whatever a damaged file makes of PEFT is a fault of the file
+                raise ValueError(
+                    f"{model.path / 'adapter_config.json'} does not fit its base {model.base_name}: "
+                    f"{' '.join(str(error).split()):.300}"
+                ) from None
+    check_tensors(found, kinds_of(state), where=model.path, what=what)
 
 
 def output_names(model: Any) -> list[str]:
@@ -148,32 +183,23 @@ def output_names(model: Any) -> list[str]:
     return list(config.track_names or ())
 
 
-def name_outputs(model: Any, adapter: str, *, revision: str | None = None) -> None:
+def name_outputs(model: Any, adapter: Path) -> None:
     """Give a model the tracks (a classifier: labels) and genome of an adapter; its base's configuration has its own.
 
     Args:
         model: base with the adapter; its configuration is changed.
-        adapter: folder or Hub id; without a record of its training nothing is changed.
-        revision: of the adapter.
+        adapter: its folder; without a record of its training nothing is changed.
 
     Raises:
-        ValueError: the record is no JSON.
+        ValueError: the record is damaged.
     """
-    file = cached_file(
-        adapter,
-        RECORD,
-        revision=revision,
-        _raise_exceptions_for_missing_entries=False,
-        _raise_exceptions_for_connection_errors=False,
-        _raise_exceptions_for_gated_repo=False,
-    )
-    if file is None:
+    file = adapter / RECORD
+    if not file.exists():
         return
-    try:
-        record = json.loads(Path(file).read_text(encoding="utf-8"))
-    except ValueError as error:
-        raise ValueError(f"{file} is not valid JSON ({error}); restore the file that training wrote") from None
-    tracks = list(record.get("tracks", ()))
+    record = read_json(file, remedy="restore the file that training wrote")
+    tracks, genome = record.get("tracks", []), record.get("genome") or ""
+    if not (isinstance(tracks, list) and all(isinstance(name, str) for name in tracks) and isinstance(genome, str)):
+        raise ValueError(f"{file} is damaged: tracks must be names and genome a name; restore the file")
     if isinstance(model, _CLASSIFIERS):
         if len(tracks) != model.config.num_labels:
             return
@@ -183,4 +209,4 @@ def name_outputs(model: Any, adapter: str, *, revision: str | None = None) -> No
         model.config.track_names = tracks
     else:
         return
-    model.config.genome = record.get("genome") or model.config.genome
+    model.config.genome = genome or model.config.genome

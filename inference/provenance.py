@@ -18,8 +18,9 @@ from huggingface_hub.errors import EntryNotFoundError, LocalEntryNotFoundError
 
 from ..datasets_scripts.described import Described
 from ..datasets_scripts.folds import Part
-from .load import RECORD as FILE_NAME
-from .load import looks_like_path
+from .model_folder import RECORD as FILE_NAME
+from .model_folder import fetch, open_model
+from .names import ADAPTER_CONFIG, resolve
 
 UNRECORDED = "not recorded"
 _LIBRARIES = ("chromhub", "torch", "transformers", "peft", "numpy")
@@ -175,11 +176,13 @@ def find_provenance(name: str | Path, *, revision: str | None = None) -> Provena
         ValueError: the file is damaged.
         OSError: the Hub could not be asked and its answer is not in the cache.
     """
-    name = str(name)
-    if looks_like_path(name):
-        return Provenance.load(name) or _of_adapter(Path(name).expanduser() / "adapter_config.json")
+    place = resolve(name)
+    if place.folder is not None:
+        return Provenance.load(place.folder) or _of_adapter(place.folder)
+    name = place.name
     if try_to_load_from_cache(name, FILE_NAME, revision=revision) is _CACHED_NO_EXIST:
         return None
+    fetch(name, revision)  # ends at once where there is no network
     try:
         return Provenance.load(Path(hf_hub_download(name, FILE_NAME, revision=revision)).parent)
     except LocalEntryNotFoundError:
@@ -191,9 +194,11 @@ def find_provenance(name: str | Path, *, revision: str | None = None) -> Provena
         return None
 
 
-def _of_adapter(config: Path) -> Provenance | None:
+def _of_adapter(folder: Path) -> Provenance | None:
     """Return what is known of an adapter without a record, by its base."""
-    base = str(json.loads(config.read_text()).get("base_model_name_or_path") or "") if config.is_file() else ""
+    if not (folder / ADAPTER_CONFIG).exists():
+        return None
+    base = open_model(folder, weights=False).base_name  # which refuses a chain of bases without an end
     seen = find_provenance(base) if base else None
     return seen and Provenance(base, "", (), (), (), seed=0, mode=UNRECORDED, data_fingerprint="", base=seen)
 

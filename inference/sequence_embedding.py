@@ -19,6 +19,7 @@ from transformers import AutoConfig, AutoModel, AutoTokenizer
 from ..datasets_scripts.fasta import N_CODE, decode
 from ..datasets_scripts.landscape import LandscapeData
 from .load import load_any
+from .names import resolve
 
 _OURS = "chromhub-"  # how the types of this package's configurations begin
 
@@ -50,7 +51,9 @@ def load_embedder(name: str | Path, *, input_length: int | None = None, device: 
         FileNotFoundError: no such model.
         ValueError: a model that reads no sequence, or whose window is not known.
     """
-    if AutoConfig.from_pretrained(name).model_type.startswith(_OURS):
+    place = resolve(name)
+    where = str(place.folder or place.name)
+    if AutoConfig.from_pretrained(where, trust_remote_code=False).model_type.startswith(_OURS):
         model: Any = load_any(name)
         if not hasattr(model.config, "input_length") or hasattr(model.config, "input_tracks"):
             raise ValueError(f"{str(name)!r} reads no sequence; give a model that does")
@@ -60,8 +63,13 @@ def load_embedder(name: str | Path, *, input_length: int | None = None, device: 
         return Embedder(lambda codes: model(codes.to(device)).last_hidden_state, length, length - 2 * context)
     if input_length is None:
         raise ValueError(f"{str(name)!r} is no model of chromhub: give the bp of its windows with --input-length")
-    model = AutoModel.from_pretrained(name, dtype=torch.float32).eval().to(device)
-    tokenizer: Any = AutoTokenizer.from_pretrained(name)
+    model, found = AutoModel.from_pretrained(
+        where, dtype=torch.float32, trust_remote_code=False, output_loading_info=True
+    )
+    if missing := sorted(name for name in found["missing_keys"] if "pooler" not in name):  # of which nothing is read
+        raise ValueError(f"the weights of {where!r} lack {len(missing)} tensors ({', '.join(missing[:3])})")
+    model.eval().to(device)
+    tokenizer: Any = AutoTokenizer.from_pretrained(where, trust_remote_code=False)
 
     def embed(codes: Tensor) -> Tensor:
         texts = [decode(row) for row in codes.numpy()]

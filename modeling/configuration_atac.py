@@ -23,7 +23,11 @@ from .architecture_parts import (
     LstmCoreConfig,
     StemConfig,
 )
+from .bounds import MAX_SIZE, check_outputs, check_sizes, check_weight
 from .presets import PRESETS
+
+_MAY_BE_ZERO = ("pool_left_padding", "num_blocks", "num_layers", "tower_blocks", "slstm_at")
+_SHARES = ("dropout", "dropouts", "pool_dropout", "output_dropout", "dense_dropout", "feature_dropout")
 
 
 def _parse(value: dict[str, Any], kinds: dict[str, Any], name: str) -> Any:
@@ -100,6 +104,7 @@ class AtacConfig(PreTrainedConfig):
 
     def __post_init__(self, **kwargs: Any) -> None:
         """Fill the defaults that depend on other fields."""
+        check_outputs("num_tracks", self.num_tracks)
         if self.track_names is None:
             self.track_names = [f"track_{i}" for i in range(self.num_tracks)]
         self.stem = asdict(_parse(self.stem or {"type": "convnext"}, STEMS, "stem"))
@@ -151,7 +156,14 @@ class AtacConfig(PreTrainedConfig):
         return (self.input_length - self.target_length) // 2 // self.bin_size
 
     def validate_architecture(self) -> None:
-        """Check the rules that join several fields."""
+        """Check sizes, and the rules that join several fields."""
+        check_sizes({"input_length": self.input_length, "bin_size": self.bin_size})
+        for name in ("count_weight", "mappability_weight", "class_weights"):
+            value = getattr(self, name)
+            for weight in value if isinstance(value, (list, tuple)) else [value or 0]:
+                check_weight(name, weight)
+        check_sizes(asdict(self.stem_config), "stem.")
+        check_sizes(asdict(self.core_config), "core.", may_be_zero=_MAY_BE_ZERO, shares=_SHARES)
         if self.input_length % self.bin_size:
             raise ValueError(
                 f"`input_length` must be a multiple of `bin_size` {self.bin_size}, got {self.input_length}"
@@ -173,10 +185,6 @@ class AtacConfig(PreTrainedConfig):
             raise ValueError(f"`target_summary` must be max, mean or sum, got {self.target_summary!r}")
         if self.target_transform not in ("log1p", "none"):
             raise ValueError(f"`target_transform` must be log1p or none, got {self.target_transform!r}")
-        if self.count_weight < 0:
-            raise ValueError(f"`count_weight` must not be negative, got {self.count_weight}")
-        if self.mappability_weight < 0:
-            raise ValueError(f"`mappability_weight` must not be negative, got {self.mappability_weight}")
         self._validate_core()
         if (kmers := self.kmer_config) is not None:
             if not 1 <= kmers.k <= 8:
@@ -187,8 +195,14 @@ class AtacConfig(PreTrainedConfig):
     def _validate_core(self) -> None:
         """Check the core against the stem and the grid."""
         stem, core = self.stem_config, self.core_config
-        if isinstance(core, DilatedCoreConfig) and core.kernel_size % 2 == 0:
-            raise ValueError(f"`core.kernel_size` must be odd in a dilated core, got {core.kernel_size}")
+        if isinstance(core, DilatedCoreConfig):
+            if core.kernel_size % 2 == 0:
+                raise ValueError(f"`core.kernel_size` must be odd in a dilated core, got {core.kernel_size}")
+            if not 1 <= core.dilation_growth ** max(0, core.num_blocks - 1) <= MAX_SIZE:
+                raise ValueError(
+                    f"`core.dilation_growth` must keep dilations at 1 to {MAX_SIZE:,} positions, got "
+                    f"{core.dilation_growth} in {core.num_blocks} blocks"
+                )
         if isinstance(core, CnnCoreConfig):
             if not len(core.channels) + 1 == len(core.pool_sizes) == len(core.dropouts):
                 raise ValueError(

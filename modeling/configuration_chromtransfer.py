@@ -5,6 +5,8 @@ from typing import Any
 from huggingface_hub.dataclasses import strict
 from transformers import PreTrainedConfig
 
+from .bounds import check_sizes, check_weight
+
 # Heads of the source: pre-trained on open chromatin of all cell types, fine-tuned on one cell line as the released
 # models were (the source's own `nn_architecture` has batch normalisation there), and its multi-class baseline.
 CHROMTRANSFER_PRESETS: dict[str, dict[str, Any]] = {
@@ -16,6 +18,23 @@ CHROMTRANSFER_PRESETS: dict[str, dict[str, Any]] = {
         "id2label": dict(enumerate(["A549", "GM12878", "HCT116", "HEPG2", "K562", "MCF7", "Negative"])),
     },
 }
+_SIZES = [
+    "input_length",
+    "stem_filters",
+    "stem_kernel",
+    "tower1_filters",
+    "tower1_kernels",
+    "tower1_blocks",
+    "tower2_filters",
+    "tower2_kernels",
+    "tower2_blocks",
+    "final_kernel",
+    "last_kernel",
+    "dropout",
+    "bn_eps",
+    "bn_momentum",
+    "head_hidden_sizes",
+]
 
 
 @strict
@@ -120,7 +139,11 @@ class ChromTransferConfig(PreTrainedConfig):
         return 1 + sum(kernel - 1 for kernel in self.kernels)
 
     def validate_architecture(self) -> None:
-        """Check the rules that types cannot."""
+        """Check sizes, and the rules that types cannot."""
+        sizes = {name: getattr(self, name) for name in _SIZES}
+        check_sizes(sizes, may_be_zero=("tower1_blocks", "tower2_blocks"), shares=("dropout",))
+        for weight in self.class_weights or ():
+            check_weight("class_weights", weight)
         if self.pooling not in ("mean", "masked_mean"):
             raise ValueError(f"`pooling` must be mean or masked_mean, got {self.pooling!r}")
         for name in ("tower1_kernels", "tower2_kernels"):

@@ -7,6 +7,7 @@ from typing import Any, Literal
 from huggingface_hub.dataclasses import strict
 from transformers import PreTrainedConfig
 
+from .bounds import check_outputs, check_sizes
 from .claster_plan import ConvLayer, plan_layers, sizes
 
 _CONTACTS = {"layers": [1, 2], "base_channels": 16, "shape": [129, 626]}
@@ -32,6 +33,17 @@ CLASTER_PRESETS: dict[str, dict[str, Any]] = {
         "fusion_blocks": 1,
     },
 }
+_SIZES = [
+    "num_input_bins",
+    "input_bin_size",
+    "num_bins",
+    "bin_size",
+    "fusion_size",
+    "fusion_blocks",
+    "fusion_dropout",
+    "fusion_stochastic_depth",
+    "smooth_l1_beta",
+]
 
 
 @strict
@@ -90,6 +102,12 @@ def _parse_branch(value: dict[str, Any], name: str, **given: Any) -> dict[str, A
                 f"`{name}` has no key {key!r}" + (f"; did you mean {near[0]!r}?" if near else f": {known}")
             )
     branch = ClasterBranchConfig(**{**value, **given})
+    numbers = asdict(branch)
+    plan = numbers.pop("plan")
+    zero = ("layers", "attention_layers", "padding", "inner_kernel_size")
+    shares = ("dropout", "stochastic_depth")
+    for part in [numbers, *(plan or [])]:
+        check_sizes(part, f"{name}.", may_be_zero=zero, shares=shares)
     if len(branch.shape) != 2 or min(branch.shape) < 1:
         raise ValueError(f"`{name}.shape` must hold rows and positions, got {branch.shape}")
     if branch.form == "square" and branch.shape[0] != branch.shape[1]:
@@ -173,6 +191,9 @@ class ClasterConfig(PreTrainedConfig):
 
     def __post_init__(self, **kwargs: Any) -> None:
         """Fill and check the branches."""
+        check_outputs("num_tracks", self.num_tracks)
+        if not isinstance(self.input_tracks, (list, tuple)) or not self.input_tracks:
+            raise ValueError(f"`input_tracks` must be one or more names, got {self.input_tracks!r:.80}")
         if self.track_names is None:
             self.track_names = [f"track_{i}" for i in range(self.num_tracks)]
         shape = [len(self.input_tracks), self.num_input_bins]
@@ -220,7 +241,9 @@ class ClasterConfig(PreTrainedConfig):
         return [ClasterBranchConfig(**branch) for branch in (self.landscape, self.structure) if branch is not None]
 
     def validate_architecture(self) -> None:
-        """Check the rules that types cannot."""
+        """Check sizes, and the rules that types cannot."""
+        sizes_of = {name: getattr(self, name) for name in _SIZES}
+        check_sizes(sizes_of, may_be_zero=("fusion_blocks",), shares=("fusion_dropout", "fusion_stochastic_depth"))
         if len(self.track_names or ()) != self.num_tracks:
             raise ValueError(f"`track_names` must hold {self.num_tracks} names, got {list(self.track_names or ())}")
         if self.target_grid not in ("centred", "source"):

@@ -18,7 +18,6 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
-from transformers import PreTrainedModel
 from transformers import initialization as init
 from transformers.utils.generic import ModelOutput
 
@@ -35,6 +34,7 @@ from .one_hot import as_one_hot
 from .stems import ZeroScaleBatchNorm, build_stem
 from .tensor_model import SummedModel, TensorModel, summed_model, tensor_model
 from .transformer_core import SelfAttention, TransformerCore
+from .whole_weights import WholeWeights
 
 
 @dataclass
@@ -54,7 +54,7 @@ class TrackOutput(ModelOutput):
     mappability: Tensor | None = None
 
 
-class AtacPreTrainedModel(PreTrainedModel):
+class AtacPreTrainedModel(WholeWeights):
     """Loading, saving, initialisation and checkpointing shared by the ATAC-seq models."""
 
     config: AtacConfig
@@ -283,7 +283,7 @@ class AtacForSequenceClassification(AtacPreTrainedModel):
     """Classify windows, e.g. open or closed in a cell line: the mean of the core's features, one linear layer.
 
     With `config.kmers` a linear part of k-mer counts is added to its logits, see `KmerPart`.
-    Loaded from a track model it keeps stem and core and starts a new classifier.
+    Loaded from a track model with `ignore_mismatched_sizes=True` it keeps stem and core and starts a new classifier.
     """
 
     _keys_to_ignore_on_load_unexpected = [r"^head\.", r"^mappability_head\."]  # noqa: RUF012

@@ -14,7 +14,6 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from transformers import PreTrainedModel
 from transformers import initialization as init
 from transformers.utils.generic import ModelOutput
 
@@ -22,6 +21,7 @@ from .classification import SequenceClassifierOutput, classification_loss, label
 from .configuration_chromtransfer import ChromTransferConfig
 from .dropout import FastDropout
 from .one_hot import as_one_hot
+from .whole_weights import WholeWeights
 
 # Standard deviation of a standard normal cut at two of its own; Keras divides by it.
 _CUT_NORMAL_STD = 0.87962566103423978
@@ -121,7 +121,7 @@ def padding_mask(one_hot: Tensor) -> Tensor:
     return called.cummax(-1).values * called.flip(-1).cummax(-1).values.flip(-1)
 
 
-class ChromTransferPreTrainedModel(PreTrainedModel):
+class ChromTransferPreTrainedModel(WholeWeights):
     """Loading, saving and initialisation shared by body and classifier."""
 
     config: ChromTransferConfig
@@ -154,6 +154,7 @@ class ChromTransferModel(ChromTransferPreTrainedModel):
     """The body: DNA to one vector a sequence."""
 
     _keys_to_ignore_on_load_unexpected = [r"^head\."]  # noqa: RUF012 - it loads a classifier's body
+    _takes_weights_of = ("ChromTransferForSequenceClassification",)
 
     def __init__(self, config: ChromTransferConfig) -> None:
         super().__init__(config)

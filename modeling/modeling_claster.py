@@ -14,12 +14,12 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
-from transformers import PreTrainedModel
 from transformers import initialization as init
 from transformers.utils.generic import ModelOutput
 
 from .claster_blocks import Branch, ClasterHead, FusionBlock, PositionGrid, Swish
 from .configuration_claster import ClasterConfig
+from .whole_weights import WholeWeights
 
 _EPSILON = 1e-10  # beside the input's standard deviation
 _SLOPE = 0.5  # of the leaky unit that the source's initial convolutions assume
@@ -48,7 +48,7 @@ class ClasterOutput(ModelOutput):
     fused: Tensor | None = None
 
 
-class ClasterForProfileRegression(PreTrainedModel):
+class ClasterForProfileRegression(WholeWeights):
     """Branches, their fusion, and a head: the published models, each with the branches its configuration names."""
 
     config: ClasterConfig

@@ -133,11 +133,11 @@ def test_what_is_no_array_is_named(store, content) -> None:
     [
         (b"", "is damaged: it is not JSON"),
         (b'{"format": "chromhub-store"', "is damaged: it is not JSON"),
-        (b"\xff\xfe", "is damaged: it is not JSON"),
-        (b"[1]", "must say chromhub-store version 1, got None version None: build the store again"),
+        (b"\xff\xfe", "is damaged: it is no text"),
+        (b"[1]", "must hold an object, got a list; build the store again"),
         (
             b'{"format": "chromhub-store", "version": 1, "genome": ""}',
-            "it lacks bin_size, summary, chroms, tracks, fin",
+            "it lacks bin_size; build the store again",
         ),
     ],
 )

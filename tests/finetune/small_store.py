@@ -5,7 +5,7 @@ from pathlib import Path
 
 import numpy as np
 from chromhub.datasets_scripts.store import FORMAT, VERSION, GenomeStore
-from chromhub.datasets_scripts.store_files import PADDING, flat_layout
+from chromhub.datasets_scripts.store_files import PADDING, fingerprint_of, flat_layout
 
 MOTIF = np.array([2, 0, 3, 0, 0, 2], np.uint8)  # GATAAG
 
@@ -53,8 +53,8 @@ def small_store(
         "bin_size": bin_size,
         "summary": summary,
         "tracks": [{"name": name} for name in names],
-        "fingerprint": f"seed-{seed}-{num_tracks}",
     }
+    description["fingerprint"] = fingerprint_of(description, path)
     (path / "store.json").write_text(json.dumps(description))
     assert PADDING > 2048
     return GenomeStore.open(path)

@@ -71,7 +71,7 @@ def test_an_adapter_without_records_has_seen_what_its_base_has(adapter, run, tmp
 def test_what_is_no_adapter_is_refused(run, adapter, tmp_path):
     with pytest.raises(ValueError, match="is no adapter"):
         merge_adapter(run, tmp_path / "merged")
-    with pytest.raises(FileNotFoundError, match=r"no adapter folder '\./none'"):
+    with pytest.raises(FileNotFoundError, match=r"no model folder '\./none'"):
         merge_adapter("./none", tmp_path / "merged")
     with pytest.raises(FileExistsError):
         merge_adapter(adapter, run)

@@ -1,3 +1,5 @@
+import json
+
 import chromhub
 import pytest
 import torch
@@ -15,6 +17,20 @@ def test_runs_are_listed_by_name_with_their_numbers(tmp_path, tiny_model) -> Non
     assert (model.name, model.kind, model.base) == ("b", "model", "")
     assert (model.architecture, model.genome, model.tracks) == ("convnext-dilated", "sacCer3", ("track_0",))
     assert model.metrics == {"yeast test genome_wide": 0.1 + 0.2, "yeast test peaks": 0.8125}
+
+
+def test_an_adapter_whose_base_is_on_the_hub_is_listed_without_asking(hub, tmp_path, tiny_model) -> None:
+    run = toy_run(tmp_path / "b", tiny_model)
+    file = toy_adapter(tmp_path / "a", tiny_model, run) / "adapter_config.json"
+    file.write_text(json.dumps({**json.loads(file.read_text()), "base_model_name_or_path": "org/unreachable"}))
+    adapter, model = list_models(tmp_path)
+    assert (adapter.name, adapter.base, adapter.architecture) == (
+        "a",
+        "org/unreachable",
+        "its base is not on this machine",
+    )
+    assert (model.name, adapter.tracks) == ("b", ("track_0",))
+    assert not hub.log
 
 
 def test_the_shipped_registry_can_be_listed() -> None:

@@ -62,7 +62,7 @@ def test_damaged_records_are_named(run) -> None:
         read_run(run)
     (run / "recipe.yaml").unlink()
     (run / "history.json").write_text("[")
-    with pytest.raises(ValueError, match=r"history\.json is not JSON"):
+    with pytest.raises(ValueError, match=r"history\.json is damaged: it is not JSON"):
         read_run(run)
     (run / "adapter_config.json").write_text("{}")
     with pytest.raises(ValueError, match="keep a model or an adapter, not both"):
@@ -70,7 +70,7 @@ def test_damaged_records_are_named(run) -> None:
     (run / "config.json").unlink()
     with pytest.raises(ValueError, match="must name its base"):
         read_run(run)
-    (run / "adapter_config.json").write_text(json.dumps({"base_model_name_or_path": "/gone/base"}))
+    (run / "adapter_config.json").write_text('{"peft_type": "LORA", "base_model_name_or_path": "/gone/base"}')
     with pytest.raises(FileNotFoundError, match="is '/gone/base', which is no folder"):
         read_run(run)
 

@@ -180,8 +180,8 @@ def test_folders(tmp_path, tiny_model, hub):
     [
         ("convnext-dcn", "no Hub id such as org/name; did you mean convnext-dcnn or"),
         ("enformer", "presets are cnn, lstm, dcnn"),
-        ("./missing", "holds no model"),
-        ("~/missing", "holds no model"),
+        ("./missing", "no model folder './missing'"),
+        ("~/missing", "no model folder '~/missing'"),
     ],
 )
 def test_names_that_are_nothing(hub, name, message):

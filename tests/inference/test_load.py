@@ -40,7 +40,7 @@ def test_missing_and_empty_folders_are_named(tmp_path):
 def test_a_model_of_another_kind_is_refused(tmp_path):
     config = BertConfig(hidden_size=8, num_hidden_layers=1, num_attention_heads=1, intermediate_size=8, vocab_size=8)
     BertModel(config).save_pretrained(tmp_path)
-    with pytest.raises(ValueError, match="holds a BertModel, not an AtacForTrackPrediction"):
+    with pytest.raises(ValueError, match="holds a model of type 'bert', which is none of chromhub's"):
         load_model(tmp_path)
 
 

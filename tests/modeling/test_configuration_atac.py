@@ -36,7 +36,7 @@ def test_grid():
         ({"target_summary": "median"}, "`target_summary` must be max, mean or sum"),
         ({"target_transform": "sqrt"}, "`target_transform` must be log1p or none"),
         ({"loss": "mse"}, "loss"),
-        ({"count_weight": -1}, "`count_weight` must not be negative, got -1"),
+        ({"count_weight": -1}, "`count_weight` must not be negative, and finite, got -1"),
         ({"track_names": ["a", "b"]}, "`track_names` must hold 1 names"),
         ({"bin_size": "4"}, "bin_size"),
         ({"core": {"type": "dilated", "kernel_size": 4}}, "`core.kernel_size` must be odd in a dilated core, got 4"),
