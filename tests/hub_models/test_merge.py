@@ -86,7 +86,7 @@ def test_an_adapters_own_tracks_are_the_loaded_models(adapter, run):
     assert (model.config.track_names, model.config.genome) == (["mine"], "hg38")
     assert model(CODES).predictions.shape == (2, 1, 512)
     (adapter / "provenance.json").write_text("{")
-    with pytest.raises(ValueError, match=r"provenance\.json is not valid JSON"):
+    with pytest.raises(ValueError, match=r"provenance\.json is damaged: it is not JSON"):
         load_model(adapter)
 
 

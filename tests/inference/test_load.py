@@ -60,13 +60,14 @@ def test_a_landscape_model_does_not_read_sequence(tmp_path):
 @pytest.mark.parametrize(
     ("text", "said"),
     [
-        ('{"weight_map": {"a": "../other/model.safetensors"}}', "names '../other/model.safetensors', which is no file"),
-        ("null", "is damaged"),
+        ('{"weight_map": {"a": "../other/model.safetensors"}}', "is damaged: its weight_map must name files beside"),
+        ("null", "must hold an object, got null"),
         ('{"weight_map": {"a": ["b"]}}', "is damaged"),
     ],
 )
 def test_weights_outside_the_folder_are_refused(tiny_model, tmp_path, text, said):
     tiny_model.save_pretrained(tmp_path)
+    (tmp_path / "model.safetensors").rename(tmp_path / "model-1-of-1.safetensors")
     (tmp_path / "model.safetensors.index.json").write_text(text)
     with pytest.raises(ValueError, match=rf"model\.safetensors\.index\.json {said}"):
         load_model(tmp_path)
