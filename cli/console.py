@@ -8,7 +8,7 @@ import functools
 import json
 import os
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -106,6 +106,12 @@ def progress() -> Progress:
 def say(text: str) -> None:
     """Print one line of narration to standard error."""
     err.print(text, markup=False, soft_wrap=True)
+
+
+def warn(texts: Iterable[str]) -> None:
+    """Print warnings to standard error, each once."""
+    for text in dict.fromkeys(texts):
+        err.print(f"warning: {text}", style="yellow", markup=False, soft_wrap=True)
 
 
 def print_json(value: Any) -> None:

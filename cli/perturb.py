@@ -9,7 +9,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from ..datasets_scripts.folds import PARTS
-from .console import command, err, out, print_json, progress, say
+from .console import command, err, out, print_json, progress, say, warn
 
 
 @command()
@@ -90,6 +90,7 @@ def perturb(
         summary = perturb_run(
             run, data, output, perturbation, options, device=where, overwrite=overwrite, progress=on_progress
         )
+    warn(summary.get("warnings", []))
     if as_json:
         print_json(summary)
         return

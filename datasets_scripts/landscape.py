@@ -16,11 +16,13 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from .chrom_names import chrom_key
 from .folds import PARTS, Part, Split
 from .landscape_signal import LandscapeGrid
 
 DESCRIPTION = "landscape.json"
 FORMAT = 1
+_GENE_TYPES = {"gene": str, "chrom": str, "strand": str}  # a gene may be called NAN, or NA
 
 
 def is_landscape(path: str | Path) -> bool:
@@ -65,7 +67,7 @@ class LandscapeData:
             description = json.loads((folder / DESCRIPTION).read_text(encoding="utf-8"))
             if description["format"] != FORMAT:
                 raise ValueError(f"{path} has format {description['format']}, this chromhub reads {FORMAT}")
-            genes = pd.read_csv(folder / "genes.tsv", sep="\t", dtype={"gene": str, "chrom": str, "strand": str})
+            genes = pd.read_csv(folder / "genes.tsv", sep="\t", dtype=_GENE_TYPES, keep_default_na=False)
             names = ["landscape", "targets", "mask", *(["contacts"] if description["contacts"] else [])]
             arrays = [np.load(folder / f"{name}.npy", mmap_mode="r") for name in names]
         except (KeyError, OSError, json.JSONDecodeError) as error:
@@ -93,7 +95,7 @@ class LandscapeData:
     @property
     def chrom_digests(self) -> dict[str, str]:
         """What tells a chromosome where no sequence was read and no assembly was named: its name and its length."""
-        return {chrom: f"{chrom.removeprefix('chr')}, {size} bp" for chrom, size in self.chrom_sizes.items()}
+        return {chrom: f"{chrom_key(chrom)}, {size} bp" for chrom, size in self.chrom_sizes.items()}
 
     @property
     def bin_size(self) -> int:

@@ -12,7 +12,7 @@ import pandas as pd
 
 from .atomic import check_output, finished_folder
 from .bigwig import BigWig
-from .chrom_names import match_chroms
+from .chrom_names import check_sizes, lost_rows, match_chroms, shown
 from .contacts import CoolFile, log_contacts, rotate_and_crop, rotated_rows
 from .folds import PARTS, Split
 from .genes import read_genes
@@ -95,7 +95,15 @@ def build_landscape(
     sizes = {chrom: reference.chrom_sizes[there[reference.path]] for chrom, there in names.items()}
     genes, lost = _placed(genes, sizes, inputs)
     split = _split(inputs, sizes)
-    report = {"read": num_read, "kept": len(genes), "dropped": {**dropped, **lost}}
+    report: dict[str, Any] = {"read": num_read, "kept": len(genes), "dropped": {**dropped, **lost}}
+    if text := lost_rows(
+        str(inputs.genes),
+        kept=len(genes),
+        read=len(genes) + sum(lost.values()),
+        unit="genes",
+        lost=[f"{number:,} {why}" for why, number in lost.items()],
+    ):
+        report["warnings"] = [f"{text} chromosomes that every input has: {shown(sizes)}"]
     tell = on_progress or (lambda stage, done, total: None)
     with finished_folder(output, overwrite) as folder:
         below = _write_signal(inputs, genes, files, names, sizes, folder, tell)
@@ -127,6 +135,8 @@ def _names(
     chroms = list(dict.fromkeys(genes["chrom"]))
     if inputs.chroms is not None:
         wanted = match_chroms(inputs.chroms, chroms, what=f"--chroms with {inputs.genes}")
+        if missing := [chrom for chrom in inputs.chroms if chrom not in wanted]:
+            raise ValueError(f"--chroms names {shown(missing)}, which {inputs.genes} lacks: it has {shown(chroms)}")
         chroms = [chrom for chrom in chroms if chrom in wanted.values()]
     there = {
         path: (match_chroms(chroms, file.chrom_sizes, what=f"{inputs.genes} with {path}"))
@@ -139,6 +149,12 @@ def _names(
     }
     if not common:
         raise ValueError(f"no chromosome of {inputs.genes} is in every track; give tracks of one genome")
+    first = next(iter(files.values()))
+    sizes = {chrom: first.chrom_sizes[there[first.path][chrom]] for chrom in common}
+    for path, file in (*files.items(), *([(cool.path, cool)] if cool is not None else [])):
+        pairs = {name: chrom for chrom, name in there[path].items() if chrom in common}
+        remedy = "give files of one genome"
+        check_sizes(file.chrom_sizes, pairs, sizes, used=sizes, what=str(path), other=str(first.path), remedy=remedy)
     return common
 
 

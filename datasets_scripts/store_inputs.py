@@ -2,6 +2,7 @@
 
 import hashlib
 import re
+from collections.abc import Iterable
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -9,6 +10,7 @@ from typing import Any
 from .barcodes import cell_types
 from .bed import parse_region
 from .bigwig import SUMMARIES, Summary
+from .chrom_names import lost_rows, shown
 from .folds import Split
 from .interval_signal import PEAK_VALUES, PeakValue
 from .reads import DUPLICATES, ReadRules
@@ -17,6 +19,10 @@ from .track_kinds import KINDS, READ_KINDS, Kind, recognise_by_start, recognise_
 
 _FINGERPRINTED = 1 << 20  # bytes at either end of a file
 _CPM = 1e6
+_BY_CHOICE = {  # reasons why rows are left out that nobody needs a warning of
+    *("chromosome not chosen", "in an excluded region", "another cell type", "barcode not in the table"),
+    "the other mate of a pair",
+}
 _TWO_BIT = (b"\x43\x27\x41\x1a", b"\x1a\x41\x27\x43")  # its first bytes, in either byte order
 
 
@@ -186,6 +192,7 @@ class InputReport:
             "scale" that its values were multiplied by, where it is normalised.
         num_bytes: size of the file.
         sha256: of the file's first and last MiB; with the size it tells files apart without reading them whole.
+        warnings: what a user must know: most of the file was lost, and what of it.
     """
 
     input: str
@@ -198,6 +205,7 @@ class InputReport:
     facts: dict[str, float] = field(default_factory=dict)
     num_bytes: int = 0
     sha256: str = ""
+    warnings: list[str] = field(default_factory=list)
 
     @classmethod
     def of(cls, name: str, path: Path, unit: str = "intervals") -> "InputReport":
@@ -225,6 +233,20 @@ class InputReport:
         """Add to the count of one reason."""
         if number:
             self.dropped[reason] = self.dropped.get(reason, 0) + number
+
+    def check_loss(self, unknown_chroms: Iterable[str] = ()) -> None:
+        """Warn where less than half is kept of what was not left out by choice.
+
+        Args:
+            unknown_chroms: names in the file that the genome lacks.
+        """
+        by_choice = sum(self.dropped.get(reason, 0) for reason in _BY_CHOICE)
+        lost = [f"{number:,} {reason}" for reason, number in self.dropped.items() if reason not in _BY_CHOICE]
+        if unknown := list(unknown_chroms):
+            lost.append(f"the genome lacks {shown(unknown)}")
+        what = f"{self.input} {self.file}".strip()
+        if text := lost_rows(what, kept=self.kept, read=self.read - by_choice, unit=self.unit, lost=lost):
+            self.warnings.append(text)
 
 
 def check_inputs(inputs: StoreInputs) -> Summary:

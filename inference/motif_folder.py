@@ -60,7 +60,10 @@ def motifs_to_folder(
     name, motifs = known_motifs(database)
     known = {**motifs, **{tn5: np.eye(5, 4)[encode(bases)].T for tn5, bases in TN5.items()}}
     sequences, scores = (np.load(attributions / f"{name}.npz")["arr_0"] for name in ("sequences", "attributions"))
-    regions = pd.read_csv(attributions / "regions.bed", sep="\t", header=None, names=["chrom", "start", "end"])
+    names = ["chrom", "start", "end"]
+    regions = pd.read_csv(
+        attributions / "regions.bed", sep="\t", header=None, names=names, dtype={"chrom": str}, keep_default_na=False
+    )
     if not sequences.shape == scores.shape or len(regions) != len(sequences):
         raise ValueError(
             f"{attributions}: regions.bed and the arrays must have one row a region, got {len(regions)}, "

@@ -16,6 +16,7 @@ from typing import Any
 from huggingface_hub import _CACHED_NO_EXIST, hf_hub_download, try_to_load_from_cache
 from huggingface_hub.errors import EntryNotFoundError, LocalEntryNotFoundError
 
+from ..datasets_scripts.chrom_names import chrom_key
 from ..datasets_scripts.described import Described
 from ..datasets_scripts.folds import Part
 from .load import RECORD as FILE_NAME
@@ -247,7 +248,7 @@ def refuse_leak(provenance: Provenance, store: Described, part: Part) -> None:
 def _same_chrom(one: SeenChrom, other: SeenChrom, *, same_genome: bool) -> bool:
     if one.digest and one.digest == other.digest:
         return True
-    return same_genome and one.chrom.removeprefix("chr") == other.chrom.removeprefix("chr")
+    return same_genome and chrom_key(one.chrom) == chrom_key(other.chrom)
 
 
 def _join(intervals: Iterable[tuple[int, int]]) -> list[tuple[int, int]]:
