@@ -1,6 +1,7 @@
-"""One rule for chromosome names that differ between files: chr1 and 1, chrM and MT, chrUn_KI270742v1 and KI270742.1.
+"""One rule for chromosome names that differ between files: chr1 and 1, chrM and MT.
 
-Every name is looked up by itself: as it is; with "chr" added or taken away; by what it stands for (`chrom_key`). Roman
+Every name is looked up by itself: as it is; with "chr" added or taken away; by what it stands for (`chrom_key`), as
+Mito and MtDNA, or chrUn_KI270742v1 of UCSC and KI270742.1. Roman
 and Arabic numbers are the same chromosome only where one side counts in Roman numbers and has a partner for every
 Arabic number of the other.
 """

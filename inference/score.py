@@ -108,7 +108,8 @@ def score_file(
             if ranks.owns(index) and not parts[-1].exists():
                 statuses = scorer.statuses(chunk)
                 scored = scorer.score([v for v, status in zip(chunk, statuses, strict=True) if status == OK])
-                write_part(parts[-1], list(zip(chunk, statuses, strict=True)), scored, scorer.names)
+                rows = list(zip(chunk, statuses, scorer.texts(chunk, statuses), strict=True))
+                write_part(parts[-1], rows, scored, scorer.names)
             done += len(chunk)
             if progress:
                 progress(done, total)
@@ -176,6 +177,7 @@ def _depends_on(
     models = scorer.alleles.models
     return {
         **kept,
+        "cells": "normalised",  # parts of before hold no such cell
         "models": [model_fingerprint(model) for model in models],
         "device": models[0].device.type,
         "bf16": torch.is_autocast_enabled(models[0].device.type),

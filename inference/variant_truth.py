@@ -21,7 +21,7 @@ import numpy as np
 import pandas as pd
 
 from ..datasets_scripts.chrom_names import chrom_key, lost_rows, match_chroms, shown
-from ..datasets_scripts.variants import variant_header
+from ..datasets_scripts.variants import NORMALISED, variant_header
 from .metrics import finite_or_none
 from .ranking import auroc, average_precision, spearman
 from .variant_protocol import COUNTS, CountFilter, direction_metrics, informative_variants, variant_agreement
@@ -88,7 +88,7 @@ def join(scores: pd.DataFrame, truth: pd.DataFrame, *, score: str) -> tuple[pd.D
         ValueError: no such score, or no variant in common.
     """
     if score not in scores:
-        known = [str(column) for column in scores.columns if column not in (*_KEY, "id", "status")]
+        known = [str(column) for column in scores.columns if column not in (*_KEY, "id", "status", NORMALISED)]
         raise ValueError(f"the scores have no column {score!r}; they have {', '.join(known)}")
     if "predicted" in truth:
         raise ValueError("the measured variants have a column 'predicted', where the score is to be put: rename it")
