@@ -15,8 +15,10 @@ from .chrom_names import check_sizes, lost_rows, match_chroms, names_in_file, sh
 from .fragments import Excluded, Insertions, bin_positions
 from .interval_signal import ROW, bin_intervals, check_no_overlap, flattened, read_bedgraph, read_peak_signal
 from .read_spool import UNITS, ReadSpool, spool_reads
+from .reads import single_ended
 from .store_inputs import InputReport, TrackSource
 from .store_tables import Genome
+from .text_chunks import first_row
 from .tn5 import CutComposition, shift_note
 
 Progress = Callable[[str, int, int], None]
@@ -142,6 +144,8 @@ class _InsertionReader:
         self.found = self.insertions.begin_report(genome.sizes)
         self.composition = CutComposition()
         report.unit = UNITS[track.kind]
+        if track.kind == "fragments" and single_ended(first_row(track.path)):
+            report.notes.append("six columns with a name and a strand: single reads, of which the 5' end is counted")
 
     def binned(self, chrom: str, size: int, *, bin_size: int, summary: Summary) -> np.ndarray:
         forward, reverse = self.insertions.cuts(chrom, self.found)
