@@ -6,9 +6,11 @@ Results go to standard output (a table, or JSON with `--json`); everything else 
 import errno
 import functools
 import json
+import math
 import os
 import re
-from collections.abc import Callable, Iterable
+import sys
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -24,8 +26,8 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
-err = Console(stderr=True, highlight=False)
-out = Console(highlight=False)
+err = Console(stderr=True, highlight=False, emoji=False)  # chr1:x: is a place, no picture
+out = Console(highlight=False, emoji=False)
 # of each command that predicts from sequence
 OneStrand = Annotated[
     bool,
@@ -46,14 +48,19 @@ def command(group: typer.Typer = app, name: str | None = None) -> Callable:
     """Register a function as a command whose bad input ends in one sentence and exit code 2.
 
     ValueError and OSError are what the rooms raise at their doors; set CHROMHUB_TRACEBACK=1 to see where.
-    Ctrl-C ends with exit code 130.
+    Ctrl-C ends with exit code 130; a reader that has gone, as of `| head`, ends it without a word. Options that are
+    numbers must be finite.
     """
 
     def register(function: Callable) -> Callable:
         @functools.wraps(function)
         def wrapped(*args: Any, **kwargs: Any) -> Any:
             try:
+                check_finite(kwargs)
                 return function(*args, **kwargs)
+            except BrokenPipeError:
+                os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # or Python complains when it ends
+                raise typer.Exit(141) from None  # as the shell says it: 128 + SIGPIPE
             except KeyboardInterrupt:
                 err.print("[yellow]interrupted[/]: nothing was left half-written")
                 raise typer.Exit(130) from None
@@ -66,6 +73,14 @@ def command(group: typer.Typer = app, name: str | None = None) -> Callable:
         return group.command(name)(wrapped)
 
     return register
+
+
+def check_finite(options: Mapping[str, Any]) -> None:
+    """Refuse options that are NaN or infinite, which no minimum keeps out."""
+    for name, value in options.items():
+        for number in value if isinstance(value, list) else [value]:
+            if isinstance(number, float) and not math.isfinite(number):
+                raise ValueError(f"--{name.replace('_', '-')} must be a finite number, got {number}")
 
 
 def sentence(error: Exception) -> str:

@@ -148,15 +148,17 @@ def build(
     if as_json:
         print_json({"store": str(output), "fingerprint": store.fingerprint, "inputs": report})
         return
-    table = Table("input", "read", "kept", "dropped", "notes", title=f"{output} ({store.num_bytes / 1e6:,.0f} MB)")
+    table = Table(
+        "input", "read", "kept", "dropped", "notes", title=f"{escape(str(output))} ({store.num_bytes / 1e6:,.0f} MB)"
+    )
     for entry in report:
         dropped = "\n".join(f"{number:,} {reason}" for reason, number in entry["dropped"].items())
         name = f"{entry['input']}\n{entry['file']}".strip()
         table.add_row(
-            name,
+            escape(name),
             f"{entry['read']:,} {entry['unit']}",
             f"{entry['kept']:,}",
-            dropped or "0",
+            escape(dropped or "0"),
             escape("\n".join(entry["notes"])),
         )
     out.print(table)
@@ -207,7 +209,9 @@ def inspect(
         out.print(f"{name:14} {result[name]}", markup=False)
     tracks = Table("track", "sum", "largest bin", "bins above 0")
     for track in result["tracks"]:
-        tracks.add_row(track["name"], f"{track['sum']:,.0f}", f"{track['max']:,.4g}", f"{track['above_zero']:.1%}")
+        tracks.add_row(
+            escape(track["name"]), f"{track['sum']:,.0f}", f"{track['max']:,.4g}", f"{track['above_zero']:.1%}"
+        )
     out.print(tracks)
     parts = Table("part", "entries", "bp", "peaks")
     for part, counts in result["split"].items():
@@ -216,7 +220,7 @@ def inspect(
     if "region" in result:
         values = Table(f"{chrom}:{start:,}-{end:,}", "sum", "largest bin", "mean bin")
         for name, found in result["region"]["tracks"].items():
-            values.add_row(name, *(f"{found[key]:,.4g}" for key in ("sum", "max", "mean")))
+            values.add_row(escape(name), *(f"{found[key]:,.4g}" for key in ("sum", "max", "mean")))
         out.print(values)
         if result["region"]["sequence"]:
             out.print(result["region"]["sequence"], markup=False)

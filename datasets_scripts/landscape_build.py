@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import math
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -82,6 +83,8 @@ def build_landscape(
         ValueError: an input is damaged, or they have no gene in common.
     """
     check_output(output, overwrite)
+    if inputs.clip is not None and not 0 < inputs.clip < math.inf:
+        raise ValueError(f"--clip must be a finite number above 0, got {inputs.clip}")
     if not inputs.tracks or not inputs.targets:
         raise ValueError("a landscape needs at least one --track to read and one --target to predict")
     files = {

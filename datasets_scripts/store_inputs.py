@@ -19,6 +19,7 @@ from .track_kinds import KINDS, READ_KINDS, Kind, recognise_by_start, recognise_
 
 _FINGERPRINTED = 1 << 20  # bytes at either end of a file
 _CPM = 1e6
+_MOST_DEPTH = 1e15  # far more than any experiment has, and far from what float32 holds
 _BY_CHOICE = {  # reasons why rows are left out that nobody needs a warning of
     *("chromosome not chosen", "in an excluded region", "another cell type", "barcode not in the table"),
     "the other mate of a pair",
@@ -135,8 +136,10 @@ def parse_normalise(text: str) -> float | None:
         depth = float(text)
     except ValueError:
         depth = 0.0
-    if not 0 < depth < float("inf"):
-        raise ValueError(f"--normalise must be none, cpm or a depth above 0 such as 2e7, got {text!r}")
+    if not 0 < depth <= _MOST_DEPTH:
+        raise ValueError(
+            f"--normalise must be none, cpm or a depth above 0 and up to {_MOST_DEPTH:g}, such as 2e7, got {text!r}"
+        )
     return depth
 
 
@@ -307,6 +310,8 @@ def _check_track(track: TrackSource) -> None:
         raise ValueError(f"--min-mapq must be from 0 to 254, got {track.rules.min_mapping_quality}")
     if track.peak_value not in PEAK_VALUES:
         raise ValueError(f"--peak-value must be one of {', '.join(PEAK_VALUES)}, got {track.peak_value!r}")
+    if track.depth is not None and not 0 < track.depth <= _MOST_DEPTH:
+        raise ValueError(f"track {track.name}: its depth must be above 0 and up to {_MOST_DEPTH:g}, got {track.depth}")
     if track.depth is not None and track.kind == "peaks":
         raise ValueError(f"track {track.name}: peaks have no depth to be normalised by: leave --normalise out")
     if track.barcodes is not None and track.kind != "fragments":

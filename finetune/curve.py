@@ -14,7 +14,7 @@ import json
 import shutil
 import sys
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -29,6 +29,7 @@ from ..inference.load import load_sequence_model, looks_like_path
 from ..inference.provenance import FILE_NAME, find_provenance
 from ..inference.untuned_base import UntunedBase
 from .curve_table import BASE, FLOOR, curve_figure, curve_frame, curve_summary, headline_metrics
+from .data_source import choose_windows
 from .floor_windows import recipe_windows
 from .recipe import Recipe, load_recipe
 from .run_folder import CHECKPOINTS, is_finished_run
@@ -47,6 +48,7 @@ _UNTRAINED: dict[str, Any] = {
     "device": "",
     "valid": None,
 }
+_LEAST_WINDOWS = 8  # of a cell; or a batch, where that is smaller
 _EPOCHS = 1_000_000  # `max_steps` ends a run, not its passes over the data
 
 
@@ -123,7 +125,7 @@ def run_curve(
     Raises:
         FileNotFoundError: no such base or data.
         FileExistsError: `output` exists.
-        ValueError: a mode, fraction or number that is none; a recipe that does not fit.
+        ValueError: a mode, fraction or number that is none; a share of too few windows; a recipe that does not fit.
     """
     cells = list(_cells(modes, fractions, seeds))
     store = GenomeStore.open(data)
@@ -140,6 +142,7 @@ def run_curve(
         "recipes": {cell.name: made.model_dump(mode="json") for cell, made in recipes.items()},
     }
     rows_of = partial_of(output) / "rows"
+    _check_windows(recipes, store, base)
     with resumable_folder(output, overwrite, worth_keeping=lambda: any(rows_of.glob("*.json"))) as folder:
         _check_same(folder, asked)
         for done, cell in enumerate(cells):
@@ -210,6 +213,21 @@ def _recipe(cell: Cell, start: dict[str, Any], shared: dict[str, Any], file: str
     if cell.mode == "two-stage":  # of many windows the first stage's passes would take all steps
         shared = _joined({"head_stage": {"max_steps": max(1, shared["max_steps"] // 2)}}, shared)
     return load_recipe(file, **start, **_joined(shared, own))
+
+
+def _check_windows(recipes: Mapping[Cell, Recipe], store: GenomeStore, base: str) -> None:
+    """Refuse a share that leaves too few windows to learn from, before any cell runs."""
+    smallest = min(recipes, key=lambda cell: cell.fraction)
+    recipe = recipes[smallest]
+    if recipe.task == "landscape":
+        return
+    windows, _, _ = choose_windows(recipe, store, load_sequence_model(base).config)
+    least = min(_LEAST_WINDOWS, recipe.batch_size)
+    if len(windows) < least:
+        raise ValueError(
+            f"the share {smallest.fraction:g} of the training windows is {len(windows):,}, and a cell needs {least} or "
+            "more: leave out the smallest shares, or give more data"
+        )
 
 
 def _joined(one: dict[str, Any], other: dict[str, Any]) -> dict[str, Any]:

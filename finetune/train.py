@@ -29,6 +29,7 @@ from .arguments import training_arguments
 from .checkpoints import is_finished, read_state, remove_broken
 from .class_trainer import ClassTrainer
 from .data_source import choose_windows, open_data, training_dataset, unmoved_training_windows, window_dataset
+from .diverged import check_converged
 from .kmer_fit import neutral_part
 from .landscape_data import choose_rows, landscape_datasets
 from .landscape_trainer import LandscapeTrainer
@@ -185,6 +186,7 @@ def train(
                 say("fitting the k-mer part")
             re_estimated = trainer.fit_kmers(unmoved)
     seconds = time.monotonic() - started
+    check_converged(trainer.accelerator.unwrap_model(trainer.model), trainer.state.log_history)
 
     state = trainer.state
     rows = history_rows(state.log_history, TASK_METRICS[recipe.task])

@@ -4,6 +4,7 @@ Both alleles of a variant are predicted in one batch. What the two kinds of mode
 `track_alleles.py` and `class_alleles.py`.
 """
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
@@ -38,6 +39,9 @@ class ScoreSettings:
         num_null: random variants for p-values; 0 for none.
         num_peaks: peaks that the active allele is compared with, at most.
         seed: of the random variants and peaks.
+
+    Raises:
+        ValueError: a pseudocount below 0, or one that is not finite.
     """
 
     window: int | None = None
@@ -48,6 +52,10 @@ class ScoreSettings:
     num_null: int = 0
     num_peaks: int = 1000
     seed: int = 0
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.pseudocount < math.inf:
+            raise ValueError(f"--pseudocount must be a finite number, 0 or more, got {self.pseudocount}")
 
 
 class VariantScorer:
