@@ -69,7 +69,7 @@ class Split:
         if not path.is_file():
             raise FileNotFoundError(f"split file {path} does not exist")
         try:
-            parts = json.loads(path.read_text())
+            parts = json.loads(path.read_text(encoding="utf-8"))
         except ValueError as error:  # a JSON or a Unicode error
             raise ValueError(f"{path} is not JSON: {error}") from error
         if not isinstance(parts, dict) or set(parts) != set(PARTS):
@@ -85,7 +85,9 @@ class Split:
 
     def to_json(self, path: str | Path) -> None:
         """Write the file that `from_json` reads."""
-        Path(path).write_text(json.dumps({part: list(getattr(self, part)) for part in PARTS}, indent=2) + "\n")
+        Path(path).write_text(
+            json.dumps({part: list(getattr(self, part)) for part in PARTS}, indent=2) + "\n", encoding="utf-8"
+        )
 
     def placed_on(self, chrom_sizes: Mapping[str, int]) -> "Split":
         """Return the same split with the genome's chromosome names.

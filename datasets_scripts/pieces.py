@@ -84,7 +84,7 @@ class Pieces:
 
     def _save(self) -> None:
         partial = self.folder / f".{MANIFEST}"
-        partial.write_text(json.dumps(self._done, indent=1) + "\n")
+        partial.write_text(json.dumps(self._done, indent=1) + "\n", encoding="utf-8")
         (self.folder / MANIFEST).unlink(missing_ok=True)  # may be another folder's too
         partial.replace(self.folder / MANIFEST)
 
@@ -92,7 +92,7 @@ class Pieces:
 def read_pieces(folder: Path) -> dict[str, dict[str, Any]]:
     """Return the parts of a folder by name; none where it keeps no list, or one that is damaged."""
     try:
-        return json.loads((folder / MANIFEST).read_text())
+        return json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
     except (FileNotFoundError, ValueError):  # no JSON, or no text
         return {}
 

@@ -52,7 +52,7 @@ class ReadSpool:
     @classmethod
     def open(cls, folder: Path) -> "ReadSpool":
         """Return the spool that `spool_reads` made in a folder."""
-        found = json.loads((folder / "spool.json").read_text())
+        found = json.loads((folder / "spool.json").read_text(encoding="utf-8"))
         return cls(**found | {"folder": folder})
 
     def ends(self, chrom: str, cell_type: str = "") -> np.ndarray:
@@ -118,7 +118,7 @@ def spool_reads(
         {name: row.tolist() for name, row in numbers.items()},
         bam_chrom_sizes(path) if kind == "bam" else {},
     )
-    (folder / "spool.json").write_text(json.dumps(asdict(spool) | {"folder": ""}))
+    (folder / "spool.json").write_text(json.dumps(asdict(spool) | {"folder": ""}), encoding="utf-8")
     return spool
 
 

@@ -63,7 +63,7 @@ def read_json(file: Path) -> Any:
     """
     check_present(file)
     try:
-        return json.loads(file.read_text())
+        return json.loads(file.read_text(encoding="utf-8"))
     except ValueError as error:  # a JSON or a Unicode error
         raise ValueError(f"{file} is damaged: it is not JSON ({error}); build the store again") from None
 

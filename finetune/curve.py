@@ -155,7 +155,9 @@ def run_curve(
         if progress:
             progress(len(cells), len(cells), "")
         files = [f"{cell.name}.json" for cell in [*cells, *_beside_cells(cells, floor=floor, untuned=untuned)]]
-        rows = [json.loads(path.read_text()) for file in files if (path := folder / "rows" / file).is_file()]
+        rows = [
+            json.loads(path.read_text(encoding="utf-8")) for file in files if (path := folder / "rows" / file).is_file()
+        ]
         summary = {
             "base": str(base),
             "data": store.path.resolve().name,
@@ -164,7 +166,7 @@ def run_curve(
             **curve_summary(rows, metric=metric),
         }
         curve_frame(rows).to_csv(folder / "curve.tsv", sep="\t", index=False, float_format="%.6g")
-        (folder / "summary.json").write_text(json.dumps(summary, indent=1, allow_nan=False) + "\n")
+        (folder / "summary.json").write_text(json.dumps(summary, indent=1, allow_nan=False) + "\n", encoding="utf-8")
         curve_figure(summary, folder / "curve.png")
         (folder / "asked.json").unlink()
         with suppress(OSError):  # not empty where models are kept
@@ -239,12 +241,12 @@ def _joined(one: dict[str, Any], other: dict[str, Any]) -> dict[str, Any]:
 def _check_same(folder: Path, asked: dict[str, Any]) -> None:
     """Write down what the curve is of; refuse to go on with another one's cells."""
     file = folder / "asked.json"
-    if file.is_file() and (before := json.loads(file.read_text())) != asked:
+    if file.is_file() and (before := json.loads(file.read_text(encoding="utf-8"))) != asked:
         differing = next(key for key in asked if before.get(key) != asked[key])
         raise ValueError(
             f"{folder} holds an unfinished curve with other {differing}; give the same arguments, or delete that folder"
         )
-    file.write_text(json.dumps(asked))
+    file.write_text(json.dumps(asked), encoding="utf-8")
 
 
 def _beside_cells(cells: Sequence[Cell], *, floor: bool, untuned: bool) -> list[Cell]:
@@ -300,7 +302,7 @@ def _run_cell(
         unfinished = (run / CHECKPOINTS / "recipe.yaml").is_file()
         trained = train(recipe, run, resume=unfinished, device=device, progress=False, say=_silent)
     else:  # stopped between training and evaluation
-        trained = json.loads((run / FILE_NAME).read_text())["training"]
+        trained = json.loads((run / FILE_NAME).read_text(encoding="utf-8"))["training"]
     seconds, memory = time.monotonic() - started, _peak_memory()
     metrics = evaluate_run(
         run,
@@ -340,19 +342,21 @@ def _beside_metrics(metrics: dict[str, Any], name: str) -> dict[str, float | Non
 def _write_row(folder: Path, cell: Cell, told: dict[str, Any], metrics: dict[str, Any]) -> None:
     """Write the row of a cell: what is told of its run, and its metrics."""
     with finished_file(folder / "rows" / f"{cell.name}.json", overwrite=True) as partial:
-        partial.write_text(json.dumps({**asdict(cell), **told, "metrics": metrics}, indent=1, allow_nan=False) + "\n")
+        partial.write_text(
+            json.dumps({**asdict(cell), **told, "metrics": metrics}, indent=1, allow_nan=False) + "\n", encoding="utf-8"
+        )
 
 
 def _forget_peak_memory() -> None:
     """Let Linux measure this process's peak memory anew; elsewhere it stays that of the whole process."""
     with suppress(OSError):
-        Path("/proc/self/clear_refs").write_text("5")
+        Path("/proc/self/clear_refs").write_text("5", encoding="utf-8")
 
 
 def _peak_memory() -> float:
     """Return the peak of this process's memory in GB."""
     with suppress(OSError, StopIteration):
-        lines = Path("/proc/self/status").read_text().splitlines()
+        lines = Path("/proc/self/status").read_text(encoding="utf-8").splitlines()
         return round(int(next(line for line in lines if line.startswith("VmHWM")).split()[1]) / 1e6, 2)
     import resource  # not on Windows
 

@@ -132,7 +132,7 @@ def train(
         if resume:
             remove_broken(folder)
         recipe.write(folder / "recipe.yaml")
-        (folder / "data.json").write_text(json.dumps({"fingerprint": store.fingerprint}))
+        (folder / "data.json").write_text(json.dumps({"fingerprint": store.fingerprint}), encoding="utf-8")
     PartialState().wait_for_everyone()
 
     trainable = sum(parameter.numel() for parameter in model.parameters() if parameter.requires_grad)
@@ -236,7 +236,7 @@ def _check_same(recipe: Recipe, store: Described, folder: Path) -> None:
             raise ValueError(
                 f"the run to resume has {key} {before[key]!r}, got {value!r}; resume without it, or use --overwrite"
             )
-    fingerprint = json.loads((folder / "data.json").read_text())["fingerprint"]
+    fingerprint = json.loads((folder / "data.json").read_text(encoding="utf-8"))["fingerprint"]
     if fingerprint != store.fingerprint:
         raise ValueError(
             f"the data {recipe.data!r} has changed since the run began (fingerprint {fingerprint} then, "

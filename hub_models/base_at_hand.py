@@ -62,7 +62,7 @@ def _folder(name: str) -> Path | None:
         folder = _cached(name)
     adapter = folder / "adapter_config.json" if folder else None
     if adapter is not None and adapter.is_file():
-        below = str(json.loads(adapter.read_text()).get("base_model_name_or_path") or "")
+        below = str(json.loads(adapter.read_text(encoding="utf-8")).get("base_model_name_or_path") or "")
         # loading an adapter loads its base by name, which must not ask the Hub
         return folder if looks_like_path(below) and _folder(below) == Path(below).expanduser() else None
     return folder

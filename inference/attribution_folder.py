@@ -177,7 +177,9 @@ def attribute_to_folder(
             sizes = {chrom: source.chrom_sizes[chrom] for chrom in sorted(source.chrom_sizes)}
             write_bigwig(folder / "contributions.bw", sizes, mean_where_covered(table, own), bin_size=1)
             _draw(folder / "logos", table, own, sequences, num_logos)
-            (folder / "attribute.json").write_text(json.dumps(summary, indent=2, allow_nan=False) + "\n")
+            (folder / "attribute.json").write_text(
+                json.dumps(summary, indent=2, allow_nan=False) + "\n", encoding="utf-8"
+            )
     return summary
 
 

@@ -141,7 +141,7 @@ def evaluate_run(
         rows = flatten_class_metrics(metrics)
     text = json.dumps(metrics, indent=2, allow_nan=False) + "\n"
     with finished_folder(output, overwrite) as folder:
-        (folder / METRICS).write_text(text)
+        (folder / METRICS).write_text(text, encoding="utf-8")
         rows.to_csv(folder / "metrics.tsv", sep="\t", index=False, float_format="%.6g")
         if isinstance(store, LandscapeData):
             _draw_landscape(folder, store, part, profiles)
@@ -150,7 +150,7 @@ def evaluate_run(
         else:
             class_dots(metrics, folder / "classes.png")
         history = Path(run).expanduser() / "history.json"
-        if history.is_file() and (course := json.loads(history.read_text())):
+        if history.is_file() and (course := json.loads(history.read_text(encoding="utf-8"))):
             metric = "auroc" if metrics.get("task") == "classification" else "pearson"
             training_curve(course, folder / "training_curve.png", metric=metric)
         if isinstance(model, AtacForTrackPrediction):
@@ -158,7 +158,7 @@ def evaluate_run(
     home = Path(run).expanduser().resolve()
     if part == "test" and home in output.resolve().parents:
         with finished_file(home / METRICS, overwrite=True) as partial:
-            partial.write_text(text)
+            partial.write_text(text, encoding="utf-8")
     return metrics
 
 

@@ -74,7 +74,7 @@ def motifs_to_folder(
         cores = [motif.probabilities[:, motif.core] for motif in found]
         matches = find_matches(cores, known)
         summary = summarise(found, matches, num_regions=len(regions), database=name)
-        (folder / "motifs.json").write_text(json.dumps(summary, indent=2, allow_nan=False) + "\n")
+        (folder / "motifs.json").write_text(json.dumps(summary, indent=2, allow_nan=False) + "\n", encoding="utf-8")
         _table(summary).to_csv(folder / "motifs.tsv", sep="\t", index=False, float_format="%.4g")
         write_motifs(folder / "motifs.meme", {motif.name: core for motif, core in zip(found, cores, strict=True)})
         seqlet_bed(found, regions).to_csv(folder / "seqlets.bed", sep="\t", index=False, header=False)

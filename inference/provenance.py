@@ -152,7 +152,7 @@ class Provenance:
         if not path.is_file():
             return None
         try:
-            values = json.loads(path.read_text())
+            values = json.loads(path.read_text(encoding="utf-8"))
         except ValueError as error:
             raise ValueError(f"{path} is not valid JSON ({error}); restore the file that training wrote") from None
         return cls.from_dict(values, where=str(path))
@@ -185,7 +185,11 @@ def find_provenance(name: str | Path, *, revision: str | None = None) -> Provena
 
 def _of_adapter(config: Path) -> Provenance | None:
     """Return what is known of an adapter without a record, by its base."""
-    base = str(json.loads(config.read_text()).get("base_model_name_or_path") or "") if config.is_file() else ""
+    base = (
+        str(json.loads(config.read_text(encoding="utf-8")).get("base_model_name_or_path") or "")
+        if config.is_file()
+        else ""
+    )
     seen = find_provenance(base) if base else None
     return seen and Provenance(base, "", (), (), (), seed=0, mode=UNRECORDED, data_fingerprint="", base=seen)
 

@@ -55,7 +55,7 @@ def robustness_of_run(
     model.to(pick_device(device))  # pyright: ignore[reportArgumentType] - transformers' stub of `to`
     found = {"model": str(run), **robustness(model, store, **options)}
     with finished_folder(output, overwrite) as folder:
-        (folder / "robustness.json").write_text(json.dumps(found, indent=2, allow_nan=False) + "\n")
+        (folder / "robustness.json").write_text(json.dumps(found, indent=2, allow_nan=False) + "\n", encoding="utf-8")
         table = flatten_robustness(found)
         table.to_csv(folder / "robustness.tsv", sep="\t", index=False, float_format="%.6g")
         draw_positions(found, folder / "positions.png", bin_size=model.config.bin_size)
