@@ -102,7 +102,7 @@ def curve(name: str, work: Path, *, seeds: int) -> Path:
         kind = name if name in STEPS else ALONE
         chosen = {
             "--modes": ",".join(MODES[kind]),
-            "--fractions": "100" if kind == LONGER else ",".join(f"{100 * share:g}" for share in FRACTIONS),
+            "--fractions": "1" if kind == LONGER else ",".join(f"{share:g}" for share in FRACTIONS),
             "--seeds": seeds if kind == TOGETHER else 1,
             "--max-steps": STEPS[kind],
         }

@@ -6,9 +6,11 @@ Results go to standard output (a table, or JSON with `--json`); everything else 
 import errno
 import functools
 import json
+import math
 import os
 import re
-from collections.abc import Callable, Iterable, Iterator
+import sys
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -48,9 +50,9 @@ _PARTIAL = re.compile(r"\.(.+)\.(?:partial|old|lock)(?:-.+)?")  # datasets_scrip
 def command(group: typer.Typer = app, name: str | None = None) -> Callable:
     """Register a function as a command whose bad input ends in one sentence and exit code 2.
 
-    ValueError and OSError are what the rooms raise at their doors. Whatever else a damaged file makes of the code
-    behind them ends here too, with the file's name; set CHROMHUB_TRACEBACK=1 to see where. Ctrl-C ends with exit code
-    130.
+    Bad input raises ValueError or OSError. Whatever else a damaged file makes of the code ends here too, with the
+    file's name; set CHROMHUB_TRACEBACK=1 to see where. Ctrl-C ends with exit code 130; a reader that has gone, as of
+    `| head`, ends it without a word. Options that are numbers must be finite.
     """
 
     def register(function: Callable) -> Callable:
@@ -58,7 +60,11 @@ def command(group: typer.Typer = app, name: str | None = None) -> Callable:
         def wrapped(*args: Any, **kwargs: Any) -> Any:
             try:
                 check_arguments(kwargs)
+                check_finite(kwargs)
                 return function(*args, **kwargs)
+            except BrokenPipeError:
+                os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # or Python complains when it ends
+                raise typer.Exit(141) from None  # as the shell says it: 128 + SIGPIPE
             except KeyboardInterrupt:
                 err.print("interrupted: nothing was left half-written", style="yellow")
                 raise typer.Exit(130) from None
@@ -75,6 +81,14 @@ def command(group: typer.Typer = app, name: str | None = None) -> Callable:
         return group.command(name)(wrapped)
 
     return register
+
+
+def check_finite(options: Mapping[str, Any]) -> None:
+    """Refuse options that are NaN or infinite, which no minimum keeps out."""
+    for name, value in options.items():
+        for number in value if isinstance(value, list) else [value]:
+            if isinstance(number, float) and not math.isfinite(number):
+                raise ValueError(f"--{name.replace('_', '-')} must be a finite number, got {number}")
 
 
 def sentence(error: Exception) -> str:
@@ -152,6 +166,12 @@ def progress() -> Progress:
 def say(text: str) -> None:
     """Print one line of narration to standard error."""
     err.print(text, markup=False, soft_wrap=True)
+
+
+def warn(texts: Iterable[str]) -> None:
+    """Print warnings to standard error, each once."""
+    for text in dict.fromkeys(texts):
+        err.print(f"warning: {text}", style="yellow", markup=False, soft_wrap=True)
 
 
 def print_json(value: Any) -> None:

@@ -20,9 +20,9 @@ def curve(
     modes: Annotated[str, typer.Option(help="Comma-separated: scratch, head, full, lora, two-stage.")] = (
         "scratch,head,full,lora"
     ),
-    fractions: Annotated[str, typer.Option(help="Comma-separated percentages of the training windows.")] = (
-        "1,3,10,30,100"
-    ),
+    fractions: Annotated[
+        str, typer.Option(help="Comma-separated shares of the training windows, as finetune's --fraction: 0.01 is 1 %.")
+    ] = "0.01,0.03,0.1,0.3,1",
     seeds: Annotated[int, typer.Option(help="Runs of each mode and fraction.", min=1)] = 3,
     max_steps: Annotated[int, typer.Option(help="Optimiser steps of each run.", min=1)] = 200,
     preset: Annotated[
@@ -105,9 +105,14 @@ def curve(
     say(f"wrote {output}")
 
 
-def _shares(percentages: str) -> list[float]:
-    """Turn "1,3,100" into shares."""
+def _shares(text: str) -> list[float]:
+    """Read "0.01,0.1,1"."""
     try:
-        return [float(number) / 100 for number in percentages.split(",")]
+        shares = [float(number) for number in text.split(",")]
     except ValueError:
-        raise ValueError(f"--fractions takes percentages such as 1,10,100, got {percentages!r}") from None
+        raise ValueError(f"--fractions takes shares such as 0.01,0.1,1, got {text!r}") from None
+    if wrong := [share for share in shares if not 0 < share <= 1]:
+        raise ValueError(
+            f"--fractions takes shares above 0 and up to 1, where 0.01 is 1 % of the windows, got {wrong[0]:g}"
+        )
+    return shares

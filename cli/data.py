@@ -22,7 +22,7 @@ from ..datasets_scripts.store_inputs import StoreInputs, parse_normalise
 from ..datasets_scripts.track_details import TrackDetails
 from ..datasets_scripts.track_kinds import KINDS
 from ..datasets_scripts.windows import covered_bp, whole_chroms
-from .console import app, command, out, print_json, progress, say
+from .console import app, command, out, print_json, progress, say, warn
 from .data_inputs import track_sources
 
 _SHOWN_BP = 2_000  # longest region whose bases are printed
@@ -145,10 +145,11 @@ def build(
             ),
         )
     report = store.report()
+    warn(text for entry in report for text in entry.get("warnings", []))
     if as_json:
         print_json({"store": str(output), "fingerprint": store.fingerprint, "inputs": report})
         return
-    table = Table("input", "read", "kept", "dropped", "notes", title=f"{output} ({store.num_bytes / 1e6:,.0f} MB)")
+    table = Table("input", "read", "kept", "dropped", "notes", title=f"{output!s} ({store.num_bytes / 1e6:,.0f} MB)")
     for entry in report:
         dropped = "\n".join(f"{number:,} {reason}" for reason, number in entry["dropped"].items())
         name = f"{entry['input']}\n{entry['file']}".strip()

@@ -9,7 +9,7 @@ from rich.table import Table
 from ..datasets_scripts.folds import PARTS
 from ..datasets_scripts.landscape_build import ContactForm, LandscapeInputs, build_landscape
 from ..datasets_scripts.landscape_signal import LandscapeGrid, TargetGrid
-from .console import command, out, print_json, progress, say
+from .console import command, out, print_json, progress, say, warn
 from .data import Json, data_app
 
 _DEFAULT = LandscapeGrid()
@@ -105,6 +105,7 @@ def build_landscape_command(
             on_progress=lambda stage, done, total: bar.update(task, description=stage, completed=done, total=total),
         )
     counts = {part: len(data.rows(part)) for part in PARTS}
+    warn(data.description["genes"].get("warnings", []))
     if as_json:
         print_json({"landscape": str(output), "fingerprint": data.fingerprint, "rows": counts, **data.description})
         return

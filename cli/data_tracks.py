@@ -10,7 +10,7 @@ from ..datasets_scripts.consensus import How, add_consensus
 from ..datasets_scripts.sheet import read_sheet
 from ..datasets_scripts.store import GenomeStore
 from ..datasets_scripts.track_details import TrackDetails
-from .console import command, out, print_json, progress, say
+from .console import command, out, print_json, progress, say, warn
 from .data import Json, data_app, parse_shift
 from .data_inputs import track_sources
 
@@ -70,6 +70,8 @@ def consensus(
 def _show(store: GenomeStore, num_before: int, as_json: bool) -> None:
     """Print the tracks that are new."""
     added = store.description["tracks"][num_before:]
+    names = {f"track {entry['name']}" for entry in added}
+    warn(text for entry in store.report() if entry["input"] in names for text in entry.get("warnings", []))
     if as_json:
         print_json({"store": str(store.path), "fingerprint": store.fingerprint, "added": added})
         return

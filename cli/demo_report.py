@@ -108,7 +108,8 @@ def write_demo_report(folder: Path, result: dict[str, Any], agnostic: "GenomeSto
     pictures = folder / "pictures"
     pictures.mkdir()
     histories = {
-        NAMES[name]: json.loads((folder / "runs" / name / "history.json").read_text()) for name in ("lora", "scratch")
+        NAMES[name]: json.loads((folder / "runs" / name / "history.json").read_text(encoding="utf-8"))
+        for name in ("lora", "scratch")
     }
     learning_curves(histories, pictures / "tuning.png", colours={NAMES["lora"]: GREEN, NAMES["scratch"]: PINK})
     where = draw_region(folder, target, agnostic, own, pictures / "region.png")

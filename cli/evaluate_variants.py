@@ -7,7 +7,7 @@ import typer
 from rich.box import SIMPLE_HEAD
 from rich.table import Table
 
-from .console import command, out, print_json, say
+from .console import command, out, print_json, say, warn
 
 
 @command()
@@ -49,6 +49,7 @@ def evaluate_variants(
     table, found = compare(scored, read_table(truth), how, score=chosen, seed=seed)
     if output is not None:
         write_variants(table, found, output, overwrite=overwrite)
+    warn(found.get("warnings", []))
     if as_json:
         print_json(found)
         return

@@ -56,7 +56,7 @@ def marginalize(
     sequences = chosen_motifs(motif or [], known_motifs(meme).motifs if meme else None)
     share = None
     if motifs is not None:
-        share = json.loads((motifs / "motifs.json").read_text())["tn5_share"]
+        share = json.loads((motifs / "motifs.json").read_text(encoding="utf-8"))["tn5_share"]
     prepare_cpu(threads)
     source = GenomeStore.open(data) if data is not None else Fasta(fasta)  # pyright: ignore[reportArgumentType]
     where = pick_device(device)

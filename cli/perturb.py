@@ -8,7 +8,7 @@ from rich.box import SIMPLE_HEAD
 from rich.table import Table
 
 from ..datasets_scripts.folds import PARTS
-from .console import command, err, out, print_json, progress, say
+from .console import command, err, out, print_json, progress, say, warn
 
 
 @command()
@@ -89,6 +89,7 @@ def perturb(
         summary = perturb_run(
             run, data, output, perturbation, options, device=where, overwrite=overwrite, progress=on_progress
         )
+    warn(summary.get("warnings", []))
     if as_json:
         print_json(summary)
         return

@@ -5,7 +5,7 @@ from typing import Annotated, Any
 
 import typer
 
-from .console import OneStrand, command, out, print_json, progress, say
+from .console import OneStrand, command, out, print_json, progress, say, warn
 
 
 @command()
@@ -129,6 +129,7 @@ def score(
         )
     if not ranks.leads:
         return
+    warn(written.warnings)
     if written.counts.get("ref_mismatch", 0) > sum(written.counts.values()) / 2:
         say("most REF alleles are not what the genome has there: is it another assembly, or are REF and ALT swapped?")
     if as_json:
@@ -138,6 +139,7 @@ def score(
                 "columns": list(written.columns),
                 "counts": written.counts,
                 "figures": [str(path) for path in written.figures],
+                **({"warnings": list(written.warnings)} if written.warnings else {}),
             }
         )
         return

@@ -11,6 +11,7 @@ from .chrom_names import match_chroms
 from .compressed import open_binary
 
 _REGION = re.compile(r"^(.+):([\d,_]+)-([\d,_]+)$")
+_HLA = re.compile(r"HLA-\w+\*\d+(:\d+)*[A-Z]?")  # an allele as a contig: HLA-A*01:01:01:01
 _NARROW_PEAK_COLUMNS = 10
 MAX_POSITION = 2**31 - 1
 
@@ -23,6 +24,8 @@ def parse_region(text: str) -> tuple[str, int | None, int | None]:
     """
     found = _REGION.match(text.strip())
     if found is None:
+        if _HLA.fullmatch(text.strip()):
+            return text.strip(), None, None
         if not text.strip() or re.search(r":[\d,_]*-?[\d,_]*$", text):
             raise ValueError(f"a region must be NAME or NAME:START-END, got {text!r}")
         return text.strip(), None, None
@@ -53,8 +56,9 @@ def read_intervals(path: str | Path) -> pd.DataFrame:
 def read_peaks(path: str | Path) -> pd.DataFrame:
     """Read peaks with their summits, sorted by chromosome and position.
 
-    A line of exactly ten columns is narrowPeak, whatever the file is called (ENCODE names them .bed.gz): its summit is
-    start + column 10, or the midpoint where that is -1. In any other BED the summit is the midpoint.
+    A line of ten columns, or of more as IDR writes them (20), is narrowPeak, whatever the file is called (ENCODE names
+    them .bed.gz): its summit is start + column 10, or the midpoint where that is -1 or ".". In any other BED the summit
+    is the midpoint.
 
     Returns:
         Columns chrom (str), start, end, summit (int64 bp).
@@ -65,8 +69,8 @@ def read_peaks(path: str | Path) -> pd.DataFrame:
     path, rows = Path(path), []
     for chrom, start, end, columns, place in interval_rows(path):
         summit = (start + end) // 2
-        if len(columns) == _NARROW_PEAK_COLUMNS:
-            offset = integer(columns[9], place, "column 10, the summit,")
+        if is_narrow_peak(columns):
+            offset = -1 if columns[9] == "." else integer(columns[9], place, "column 10, the summit,")
             if offset != -1:
                 summit = start + offset
             if not start <= summit < end:
@@ -78,6 +82,22 @@ def read_peaks(path: str | Path) -> pd.DataFrame:
         raise ValueError(f"{path} holds no peak: give a file with peaks, or leave --peaks out")
     table = pd.DataFrame(rows, columns=["chrom", "start", "end", "summit"])
     return table.sort_values(["chrom", "start", "end", "summit"], ignore_index=True)
+
+
+def is_narrow_peak(columns: list[str]) -> bool:
+    """Tell whether a line is narrowPeak: of ten columns, or of more that begin so, and not of BED12."""
+    if len(columns) <= _NARROW_PEAK_COLUMNS:
+        return len(columns) == _NARROW_PEAK_COLUMNS
+    numbers = all(is_number(text) for text in columns[6:9]) and (columns[9] == "." or is_number(columns[9]))
+    return columns[5] in ("+", "-", ".") and numbers and not _has_blocks(columns)
+
+
+def _has_blocks(columns: list[str]) -> bool:
+    """Tell whether columns 10 to 12 are those of BED12: a number of blocks, their sizes, and where they start."""
+    if len(columns) < 12 or not columns[9].isdigit():
+        return False
+    sizes, starts = (text.rstrip(",").split(",") for text in columns[10:12])
+    return len(sizes) == len(starts) == int(columns[9]) and all(text.isdigit() for text in (*sizes, *starts))
 
 
 def place_intervals(
@@ -133,12 +153,17 @@ def sizes_of(table: pd.DataFrame, chrom_sizes: Mapping[str, int]) -> np.ndarray:
     return np.array([chrom_sizes[chrom] for chrom in table["chrom"]], np.int64)
 
 
+def is_data(line: str) -> bool:
+    """Tell whether a line of a BED-like file holds data: it is not empty, a comment, `track ...` or `browser ...`."""
+    return bool(line.strip()) and not line.startswith("#") and line.split(maxsplit=1)[0] not in ("track", "browser")
+
+
 def column_rows(path: Path) -> Iterator[tuple[list[str], str]]:
     """Yield the columns and "file, line n" of each line of a BED-like file that holds data."""
     with open_binary(path) as file:
         for number, raw in enumerate(file, 1):
             line = raw.decode("utf-8", "replace").rstrip("\r\n")
-            if not line.strip() or line.startswith("#") or line.split(maxsplit=1)[0] in ("track", "browser"):
+            if not is_data(line):
                 continue
             yield line.split("\t") if "\t" in line else line.split(), f"{path}, line {number}"
 
@@ -154,16 +179,25 @@ def interval_rows(path: Path) -> Iterator[tuple[str, int, int, list[str], str]]:
         yield columns[0], start, end, columns, place
 
 
-def interval_of(columns: list[str], place: str) -> tuple[int, int]:
+def interval_of(columns: list[str], place: str, *, may_be_empty: bool = False) -> tuple[int, int]:
     """Return start and end of a line's first three columns, or refuse it."""
     if len(columns) < 3:
         line = "\t".join(columns)
         raise ValueError(f"{place}: must have at least 3 tab-separated columns chrom, start, end, got {line[:80]!r}")
     start = integer(columns[1], place, "column 2, the start,")
     end = integer(columns[2], place, "column 3, the end,")
-    if not 0 <= start < end <= MAX_POSITION:
+    if not 0 <= start < end <= MAX_POSITION and not (may_be_empty and 0 <= start == end <= MAX_POSITION):
         raise ValueError(f"{place}: must have 0 <= start < end (0-based, half-open), got {start} and {end}")
     return start, end
+
+
+def is_number(text: str) -> bool:
+    """Tell whether a column holds a number."""
+    try:
+        float(text)
+    except ValueError:
+        return False
+    return True
 
 
 def integer(text: str, place: str, what: str) -> int:

@@ -276,4 +276,4 @@ def _summary(store: GenomeStore) -> Summary:
 def _write_json(path: Path, value: Any) -> None:
     """Write indented JSON."""
     path.unlink(missing_ok=True)  # may be another store's too
-    path.write_text(json.dumps(value, indent=2) + "\n")
+    path.write_text(json.dumps(value, indent=2, allow_nan=False) + "\n", encoding="utf-8")

@@ -1,5 +1,6 @@
 """Tracks of a store -> one track that sums them up: the mean, the largest, or how many cell types are open."""
 
+import math
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -50,6 +51,8 @@ def add_consensus(
         raise ValueError(f"--how must be one of {', '.join(get_args(How))}, got {how!r}")
     if (how == "open") != (threshold is not None):
         raise ValueError(f"--threshold must be given for --how open, and for that alone, got {threshold} for {how}")
+    if threshold is not None and not math.isfinite(threshold):
+        raise ValueError(f"--threshold must be a finite number, got {threshold}")
     if not name or not name.replace(".", "_").replace("+", "_").replace("-", "_").isidentifier():
         raise ValueError(f"--name must be letters, digits and _ . + -, not first a digit, got {name!r}")
     entries = {entry["name"]: entry for entry in old.description["tracks"]}

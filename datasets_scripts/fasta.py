@@ -15,6 +15,7 @@ import numpy as np
 import pyfaidx
 
 from .compressed import open_binary
+from .fasta_index import fits_index
 
 BASES = "ACGT"
 N_CODE = 4
@@ -127,7 +128,8 @@ class Fasta:
     def fetch(self, chrom: str, start: int, end: int) -> str:
         """Return the upper-case bases of a region, with N beyond the chromosome's ends.
 
-        An index `.fai` is made beside the file, or in a temporary folder where that is not writable.
+        An index `.fai` is made beside the file, or in a temporary folder where that is not writable. One that is there
+        is held against the file (`fasta_index.py`) and made anew where it is of another.
 
         Raises:
             ValueError: plain gzip (no random access), an unknown chromosome, or `end` before `start`.
@@ -152,7 +154,15 @@ class Fasta:
                 f"{self.path} is plain gzip, which has no random access: `gunzip` it or repack it with `bgzip`"
             )
         index: dict[str, Any] = {}
-        if not os.access(self.path.parent, os.W_OK):
+        indexes = [self.path.with_name(f"{self.path.name}{suffix}") for suffix in (".fai", ".gzi")]
+        is_writable = os.access(self.path.parent, os.W_OK)
+        if is_writable and indexes[0].is_file() and not fits_index(self.path, indexes[0]):
+            try:
+                for stale in indexes:
+                    stale.unlink(missing_ok=True)
+            except OSError:  # another's
+                is_writable = False
+        if not is_writable:
             folder = tempfile.mkdtemp(prefix="chromhub-fai-")
             weakref.finalize(self, shutil.rmtree, folder, ignore_errors=True)
             index = {"indexname": f"{folder}/{self.path.name}.fai", "gzi_indexname": f"{folder}/{self.path.name}.gzi"}

@@ -83,7 +83,9 @@ class Split:
 
     def to_json(self, path: str | Path) -> None:
         """Write the file that `from_json` reads."""
-        Path(path).write_text(json.dumps({part: list(getattr(self, part)) for part in PARTS}, indent=2) + "\n")
+        Path(path).write_text(
+            json.dumps({part: list(getattr(self, part)) for part in PARTS}, indent=2) + "\n", encoding="utf-8"
+        )
 
     def placed_on(self, chrom_sizes: Mapping[str, int]) -> "Split":
         """Return the same split with the genome's chromosome names.

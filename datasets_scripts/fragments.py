@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from .chrom_names import match_chroms
+from .chrom_names import check_sizes, match_chroms
 from .read_spool import ReadSpool, spool_reads
 from .reads import NO_CUT, ReadRules
 from .track_kinds import Kind
@@ -23,6 +23,7 @@ class FragmentReport:
         dropped: reads left out, by reason.
         ends_off: ends of kept reads that the Tn5 shift moved off the chromosome.
         unknown_chroms: names in the file that the genome lacks.
+        notes: what else a user should know.
     """
 
     read: int = 0
@@ -30,6 +31,7 @@ class FragmentReport:
     dropped: dict[str, int] = field(default_factory=dict)
     ends_off: int = 0
     unknown_chroms: list[str] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
 
     def drop(self, reason: str, number: int) -> None:
         """Add to the count of one reason."""
@@ -59,7 +61,7 @@ class Insertions:
         what: for messages.
 
     Raises:
-        ValueError: no chromosome in common with the genome, or a chromosome of another length.
+        ValueError: no chromosome in common with the genome.
     """
 
     def __init__(
@@ -77,14 +79,10 @@ class Insertions:
         self.chrom_sizes = dict(chrom_sizes)
         self.excluded = excluded
         self.names = match_chroms(spool.numbers, chrom_sizes, what=f"fragments of {what} with the genome")
+        self.what = what
+        self._in_file: dict[str, list[str]] = {}
         for name, chrom in self.names.items():
-            size = spool.chrom_sizes.get(name, chrom_sizes[chrom])
-            if size != chrom_sizes[chrom]:
-                raise ValueError(
-                    f"{what} says {name} has {size} bp, the FASTA's {chrom} has {chrom_sizes[chrom]}: they are of "
-                    "different assemblies, give the FASTA the reads were mapped to"
-                )
-        self._in_file = {chrom: name for name, chrom in self.names.items()}
+            self._in_file.setdefault(chrom, []).append(name)
 
     def cuts(self, chrom: str, report: FragmentReport | None = None) -> tuple[np.ndarray, np.ndarray]:
         """Return where a chromosome of the genome was cut at the reads' first and at their last bases.
@@ -97,15 +95,15 @@ class Insertions:
             (m,) and (n,) int64 0-based positions, in the order of the file.
         """
         report = report or FragmentReport()
-        size, name = self.chrom_sizes[chrom], self._in_file.get(chrom)
-        if name is None:
+        size, names = self.chrom_sizes[chrom], self._in_file.get(chrom)
+        if names is None:
             return np.zeros(0, np.int64), np.zeros(0, np.int64)
-        ends = self.spool.ends(name, self.cell_type)
+        ends = np.concatenate([self.spool.ends(name, self.cell_type) for name in names])
         inside = ends.max(axis=1, initial=NO_CUT) < size
         report.drop("past the chromosome's end", int((~inside).sum()))
         ends = ends[inside]
         for region in self.excluded:
-            if region.chrom in (chrom, name):
+            if region.chrom in (chrom, *names):
                 left, right = ends[:, 0], ends[:, 1]
                 low, high = np.where(left == NO_CUT, right, left), np.where(right == NO_CUT, left, right)
                 off = (high < region.start) | (low >= (size if region.end is None else region.end))
@@ -125,12 +123,25 @@ class Insertions:
         return found[0], found[1]
 
     def begin_report(self, chroms: Mapping[str, int]) -> FragmentReport:
-        """Return a report of the reads that are left out before any of `chroms` is counted."""
+        """Return a report of the reads that are left out before any of `chroms` is counted.
+
+        Raises:
+            ValueError: one of `chroms` that is not excluded has another length in the file.
+        """
         spool, kind = self.spool, self.cell_type
         report = FragmentReport(read=spool.read, dropped=dict(spool.dropped))
         others = sum(spool.number(name) for name in spool.types if name != kind)
         report.drop("another cell type", others)
         excluded = {region.chrom for region in self.excluded if region.start == 0 and region.end is None}
+        used = {c for c in chroms if c not in excluded and not excluded & set(self._in_file.get(c, ()))}
+        report.notes += check_sizes(
+            spool.chrom_sizes,
+            self.names,
+            self.chrom_sizes,
+            used=used,
+            what=self.what,
+            remedy="give the FASTA the reads were mapped to",
+        )
         for name in spool.numbers:
             chrom, number = self.names.get(name), spool.number(kind, name)
             if chrom not in chroms:

@@ -17,6 +17,7 @@ import pandas as pd
 from pydantic import Field
 
 from .atomic import heal
+from .chrom_names import chrom_key
 from .folds import PARTS, Part, Split
 from .landscape_signal import LandscapeGrid
 from .plain_files import PlainRecord, check_regular, read_json
@@ -24,6 +25,7 @@ from .plain_files import PlainRecord, check_regular, read_json
 DESCRIPTION = "landscape.json"
 FORMAT = 1
 _COLUMNS = ("gene", "chrom", "start", "end", "strand", "tss")  # of genes.tsv
+_GENE_TYPES = {"gene": str, "chrom": str, "strand": str}  # a gene may be called NAN, or NA
 
 
 def is_landscape(path: str | Path) -> bool:
@@ -94,7 +96,7 @@ class LandscapeData:
             LandscapeRecord.check(description, str(folder / DESCRIPTION), remedy="build it again")
             grid = LandscapeGrid(**description["grid"])
             Split(**{part: tuple(description["split"][part]) for part in PARTS}, name=str(path))
-            genes = pd.read_csv(folder / "genes.tsv", sep="\t", dtype={"gene": str, "chrom": str, "strand": str})
+            genes = pd.read_csv(folder / "genes.tsv", sep="\t", dtype=_GENE_TYPES, keep_default_na=False)
             names = ["landscape", "targets", "mask", *(["contacts"] if description["contacts"] else [])]
             for name in names:
                 check_regular(folder / f"{name}.npy")
@@ -139,7 +141,7 @@ class LandscapeData:
     @property
     def chrom_digests(self) -> dict[str, str]:
         """What tells a chromosome where no sequence was read and no assembly was named: its name and its length."""
-        return {chrom: f"{chrom.removeprefix('chr')}, {size} bp" for chrom, size in self.chrom_sizes.items()}
+        return {chrom: f"{chrom_key(chrom)}, {size} bp" for chrom, size in self.chrom_sizes.items()}
 
     @property
     def bin_size(self) -> int:

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import math
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -12,7 +13,7 @@ import pandas as pd
 
 from .atomic import check_own_folder, finished_folder, making
 from .bigwig import BigWig
-from .chrom_names import match_chroms
+from .chrom_names import check_sizes, lost_rows, match_chroms, shown
 from .contacts import CoolFile, log_contacts, rotate_and_crop, rotated_rows
 from .folds import PARTS, Split
 from .genes import read_genes
@@ -88,6 +89,8 @@ def build_landscape(
     read += [inputs.genes, *([inputs.split] if inputs.split else []), *_cool_file(inputs.contacts)]
     others = "files that are no landscape"
     check_own_folder(output, overwrite, _FILES, others=others, marks=_MARKS, inputs=read)
+    if inputs.clip is not None and not 0 < inputs.clip < math.inf:
+        raise ValueError(f"--clip must be a finite number above 0, got {inputs.clip}")
     with making(output, overwrite):
         return _build(inputs, Path(output), overwrite, on_progress)
 
@@ -107,7 +110,15 @@ def _build(inputs: LandscapeInputs, output: Path, overwrite: bool, on_progress: 
     sizes = {chrom: reference.chrom_sizes[there[reference.path]] for chrom, there in names.items()}
     genes, lost = _placed(genes, sizes, inputs)
     split = _split(inputs, sizes)
-    report = {"read": num_read, "kept": len(genes), "dropped": {**dropped, **lost}}
+    report: dict[str, Any] = {"read": num_read, "kept": len(genes), "dropped": {**dropped, **lost}}
+    if text := lost_rows(
+        str(inputs.genes),
+        kept=len(genes),
+        read=len(genes) + sum(lost.values()),
+        unit="genes",
+        lost=[f"{number:,} {why}" for why, number in lost.items()],
+    ):
+        report["warnings"] = [f"{text} chromosomes that every input has: {shown(sizes)}"]
     tell = on_progress or (lambda stage, done, total: None)
     with finished_folder(output, overwrite, is_held=True) as folder:
         below = _write_signal(inputs, genes, files, names, sizes, folder, tell)
@@ -144,6 +155,8 @@ def _names(
     chroms = list(dict.fromkeys(genes["chrom"]))
     if inputs.chroms is not None:
         wanted = match_chroms(inputs.chroms, chroms, what=f"--chroms with {inputs.genes}")
+        if missing := [chrom for chrom in inputs.chroms if chrom not in wanted]:
+            raise ValueError(f"--chroms names {shown(missing)}, which {inputs.genes} lacks: it has {shown(chroms)}")
         chroms = [chrom for chrom in chroms if chrom in wanted.values()]
     there = {
         path: (match_chroms(chroms, file.chrom_sizes, what=f"{inputs.genes} with {path}"))
@@ -156,6 +169,12 @@ def _names(
     }
     if not common:
         raise ValueError(f"no chromosome of {inputs.genes} is in every track; give tracks of one genome")
+    first = next(iter(files.values()))
+    sizes = {chrom: first.chrom_sizes[there[first.path][chrom]] for chrom in common}
+    for path, file in (*files.items(), *([(cool.path, cool)] if cool is not None else [])):
+        pairs = {name: chrom for chrom, name in there[path].items() if chrom in common}
+        remedy = "give files of one genome"
+        check_sizes(file.chrom_sizes, pairs, sizes, used=sizes, what=str(path), other=str(first.path), remedy=remedy)
     return common
 
 

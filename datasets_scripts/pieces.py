@@ -90,7 +90,7 @@ class Pieces:
 
     def _save(self) -> None:
         partial = self.folder / f".{MANIFEST}"
-        partial.write_text(json.dumps(self._done, indent=1) + "\n")
+        partial.write_text(json.dumps(self._done, indent=1) + "\n", encoding="utf-8")
         (self.folder / MANIFEST).unlink(missing_ok=True)  # may be another folder's too
         partial.replace(self.folder / MANIFEST)
 

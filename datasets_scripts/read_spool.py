@@ -52,7 +52,7 @@ class ReadSpool:
     @classmethod
     def open(cls, folder: Path) -> "ReadSpool":
         """Return the spool that `spool_reads` made in a folder."""
-        found = json.loads((folder / "spool.json").read_text())
+        found = json.loads((folder / "spool.json").read_text(encoding="utf-8"))
         return cls(**found | {"folder": folder})
 
     def ends(self, chrom: str, cell_type: str = "") -> np.ndarray:
@@ -107,6 +107,9 @@ def spool_reads(
         )
     if not num_read:
         raise ValueError(f"{path} holds no fragment: it must have lines chrom, start, end")
+    if not numbers:
+        reasons = ", ".join(f"{number:,} {reason}" for reason, number in dropped.most_common() if number)
+        raise ValueError(f"{path}: no read is left of {num_read:,}: {reasons}")
     spool = ReadSpool(
         folder,
         num_read,
@@ -115,7 +118,7 @@ def spool_reads(
         {name: row.tolist() for name, row in numbers.items()},
         bam_chrom_sizes(path) if kind == "bam" else {},
     )
-    (folder / "spool.json").write_text(json.dumps(asdict(spool) | {"folder": ""}))
+    (folder / "spool.json").write_text(json.dumps(asdict(spool) | {"folder": ""}), encoding="utf-8")
     return spool
 
 
@@ -129,6 +132,8 @@ def _types_of(chunk: ReadChunk, type_of: Mapping[str, str], types: list[str]) ->
 
 def _append(chunk: ReadChunk, kinds: np.ndarray, folder: Path, numbers: dict[str, np.ndarray], num_types: int) -> None:
     """Add a chunk's reads to the files of their chromosome and type."""
+    if not len(chunk.first):
+        return
     names = [str(name) for name in chunk.chrom.categories]
     keys = np.asarray(chunk.chrom.codes, np.int64) * num_types + kinds
     keys[kinds < 0] = -1

@@ -54,10 +54,13 @@ def read_fragments(
 ) -> Iterator[ReadChunk]:
     """Read fragments: 3-column BED, 10x (5 columns: barcode and read support), BED with more; a line is a fragment.
 
+    A line of six columns that names a cell or read and its strand (`single_ended`) is one read, of which the 5' end is
+    cut. Fragments without a base are left out.
+
     Args:
         path: the file, plain or gzip.
         rules: "keep" counts a 10x fragment as often as its read support.
-        dropped: number of reads left out by reason; nothing is here.
+        dropped: number of reads left out by reason, added to.
         with_barcodes: also read column 4.
 
     Raises:
@@ -69,23 +72,50 @@ def read_fragments(
         if row and len(row) < 4:
             raise ValueError(f"{path} has no barcodes: column 4 must hold them, its first line has {len(row)} columns")
         columns["barcode"] = (3, "text")
+    stranded = single_ended(row)
+    if stranded:
+        columns["strand"] = (5, "text")
     by_support = rules.duplicates == "keep" and len(row) == 5 and row[4].isdigit()
     if by_support:
         columns["support"] = (4, "bp")
 
     def is_right(table: pd.DataFrame) -> bool:
-        return _on_grid(table["start"], table["end"]) and (not by_support or bool((table["support"] > 0).all()))
+        starts, ends = table["start"], table["end"]
+        on_grid = bool(((starts >= 0) & (ends >= starts) & (ends <= MAX_POSITION)).all())
+        named = not stranded or set(table["strand"].cat.categories) <= {"+", "-"}
+        return on_grid and named and (not by_support or bool((table["support"] > 0).all()))
 
     def check(row: list[str], place: str) -> None:
-        interval_of(row, place)
+        interval_of(row, place, may_be_empty=True)
+        if stranded and (len(row) < 6 or row[5] not in ("+", "-")):
+            raise ValueError(
+                f"{place}: column 6, the strand, must be + or -, as the first line makes this a file of single reads, "
+                f"got {row[5] if len(row) > 5 else ''!r}"
+            )
         if by_support and (len(row) < 5 or integer(row[4], place, "column 5, the read support,") < 1):
             raise ValueError(f"{place}: column 5, the read support, must be 1 or more")
 
     for table in read_chunks(path, columns, is_right=is_right, check=check, what="fragments"):
+        empty = table["start"].to_numpy() == table["end"].to_numpy()
+        if empty.any():
+            dropped["of no base"] += int(empty.sum())
+            table = table.loc[~empty]
         if by_support:
             table = table.take(np.repeat(np.arange(len(table)), table["support"].to_numpy()))
         barcode = _categorical(table["barcode"]) if with_barcodes else None
-        yield ReadChunk(_categorical(table["chrom"]), table["start"].to_numpy(), table["end"].to_numpy() - 1, barcode)
+        first, last = table["start"].to_numpy(), table["end"].to_numpy() - 1
+        if stranded:
+            forward = (table["strand"] == "+").to_numpy()
+            first, last = np.where(forward, first, NO_CUT), np.where(forward, NO_CUT, last)
+        yield ReadChunk(_categorical(table["chrom"]), first, last, barcode)
+
+
+def single_ended(row: list[str]) -> bool:
+    """Tell whether a line of fragments is one read: column 4 names its cell or itself, column 6 is its strand.
+
+    SnapATAC2 and tagAlign write single-end reads so. A "." in column 4 names none: a BED of whole fragments.
+    """
+    return len(row) >= 6 and row[5] in ("+", "-") and row[3] not in (".", "")
 
 
 def read_bedpe(path: Path, rules: ReadRules, dropped: Counter[str]) -> Iterator[ReadChunk]:

@@ -92,7 +92,7 @@ def read_meme(path: str | Path) -> dict[str, Motif]:
     """
     path = Path(path)
     motifs: dict[str, Motif] = {}
-    for block in re.split(r"^MOTIF\s+", path.read_text(), flags=re.MULTILINE)[1:]:
+    for block in re.split(r"^MOTIF\s+", path.read_text(encoding="utf-8"), flags=re.MULTILINE)[1:]:
         lines = block.splitlines()
         matrix_id, name = (lines[0].split() * 2)[:2]
         header = re.search(r"w=\s*(\d+)", block)
@@ -244,16 +244,16 @@ def simulate(
     peaks[AGNOSTIC] = sorted(peak for cell in seen for peak in peaks[cell])
 
     with finished_folder(output, overwrite=overwrite) as folder:
-        with (folder / "genome.fa").open("w") as fasta:
+        with (folder / "genome.fa").open("w", encoding="utf-8") as fasta:
             for chrom, codes in sequences.items():
                 text = np.frombuffer(b"ACGT", np.uint8)[codes].tobytes().decode()
                 fasta.write(f">{chrom}\n" + "".join(text[i : i + 60] + "\n" for i in range(0, len(text), 60)))
-        (folder / "split.json").write_text(json.dumps(dict(split), indent=2) + "\n")
+        (folder / "split.json").write_text(json.dumps(dict(split), indent=2) + "\n", encoding="utf-8")
         tracks = counts | {f"{cell}.rate": by_chrom for cell, by_chrom in rates.items()}
         for name, by_chrom in tracks.items():
             chunks = ((chrom, 0, values) for chrom, values in by_chrom.items())
             write_bigwig(folder / f"{name}.bw", dict(chrom_sizes), chunks, bin_size=1)
         for name, rows in peaks.items():
             lines = (f"{c}\t{s}\t{e}\t{name}_{i}\t0\t.\t0\t-1\t-1\t{p - s}\n" for i, (c, s, e, p) in enumerate(rows, 1))
-            (folder / f"{name}.narrowPeak").write_text("".join(lines))
+            (folder / f"{name}.narrowPeak").write_text("".join(lines), encoding="utf-8")
     return {cell: len(peaks[cell]) for cell in CELL_TYPES}

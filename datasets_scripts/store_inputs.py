@@ -2,6 +2,7 @@
 
 import hashlib
 import re
+from collections.abc import Iterable
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -9,6 +10,7 @@ from typing import Any
 from .barcodes import cell_types
 from .bed import parse_region
 from .bigwig import SUMMARIES, Summary
+from .chrom_names import lost_rows, shown
 from .folds import Split
 from .interval_signal import PEAK_VALUES, PeakValue
 from .reads import DUPLICATES, ReadRules
@@ -17,6 +19,11 @@ from .track_kinds import KINDS, READ_KINDS, Kind, recognise_by_start, recognise_
 
 _FINGERPRINTED = 1 << 20  # bytes at either end of a file
 _CPM = 1e6
+_MOST_DEPTH = 1e15  # far more than any experiment has, and far from what float32 holds
+_BY_CHOICE = {  # reasons why rows are left out that nobody needs a warning of
+    *("chromosome not chosen", "in an excluded region", "another cell type", "barcode not in the table"),
+    "the other mate of a pair",
+}
 _TWO_BIT = (b"\x43\x27\x41\x1a", b"\x1a\x41\x27\x43")  # its first bytes, in either byte order
 
 
@@ -129,8 +136,10 @@ def parse_normalise(text: str) -> float | None:
         depth = float(text)
     except ValueError:
         depth = 0.0
-    if not 0 < depth < float("inf"):
-        raise ValueError(f"--normalise must be none, cpm or a depth above 0 such as 2e7, got {text!r}")
+    if not 0 < depth <= _MOST_DEPTH:
+        raise ValueError(
+            f"--normalise must be none, cpm or a depth above 0 and up to {_MOST_DEPTH:g}, such as 2e7, got {text!r}"
+        )
     return depth
 
 
@@ -186,6 +195,7 @@ class InputReport:
             "scale" that its values were multiplied by, where it is normalised.
         num_bytes: size of the file.
         sha256: of the file's first and last MiB; with the size it tells files apart without reading them whole.
+        warnings: what a user must know: most of the file was lost, and what of it.
     """
 
     input: str
@@ -198,6 +208,7 @@ class InputReport:
     facts: dict[str, float] = field(default_factory=dict)
     num_bytes: int = 0
     sha256: str = ""
+    warnings: list[str] = field(default_factory=list)
 
     @classmethod
     def of(cls, name: str, path: Path, unit: str = "intervals") -> "InputReport":
@@ -225,6 +236,20 @@ class InputReport:
         """Add to the count of one reason."""
         if number:
             self.dropped[reason] = self.dropped.get(reason, 0) + number
+
+    def check_loss(self, unknown_chroms: Iterable[str] = ()) -> None:
+        """Warn where less than half is kept of what was not left out by choice.
+
+        Args:
+            unknown_chroms: names in the file that the genome lacks.
+        """
+        by_choice = sum(self.dropped.get(reason, 0) for reason in _BY_CHOICE)
+        lost = [f"{number:,} {reason}" for reason, number in self.dropped.items() if reason not in _BY_CHOICE]
+        if unknown := list(unknown_chroms):
+            lost.append(f"the genome lacks {shown(unknown)}")
+        what = f"{self.input} {self.file}".strip()
+        if text := lost_rows(what, kept=self.kept, read=self.read - by_choice, unit=self.unit, lost=lost):
+            self.warnings.append(text)
 
 
 def check_inputs(inputs: StoreInputs) -> Summary:
@@ -285,6 +310,8 @@ def _check_track(track: TrackSource) -> None:
         raise ValueError(f"--min-mapq must be from 0 to 254, got {track.rules.min_mapping_quality}")
     if track.peak_value not in PEAK_VALUES:
         raise ValueError(f"--peak-value must be one of {', '.join(PEAK_VALUES)}, got {track.peak_value!r}")
+    if track.depth is not None and not 0 < track.depth <= _MOST_DEPTH:
+        raise ValueError(f"track {track.name}: its depth must be above 0 and up to {_MOST_DEPTH:g}, got {track.depth}")
     if track.depth is not None and track.kind == "peaks":
         raise ValueError(f"track {track.name}: peaks have no depth to be normalised by: leave --normalise out")
     if track.barcodes is not None and track.kind != "fragments":

@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 
 from .bed import clip_to_end, drop_past_end, parse_region, place_intervals, read_intervals, read_peaks
-from .chrom_names import match_chroms, shown
+from .chrom_names import chrom_key, match_chroms, shown
 from .folds import ASAP_FOLDS, PARTS, Split, asap_split
 from .store_inputs import InputReport, StoreInputs
 
@@ -44,6 +44,7 @@ def peak_table(inputs: StoreInputs, genome: Genome, reports: list[InputReport]) 
     peaks, num_off = drop_past_end(peaks, genome.sizes)
     report.drop("past the chromosome's end", num_off)
     report.kept = len(peaks)
+    report.check_loss(_unknown(pd.concat(tables), genome))
     if num_off:
         report.notes.append("peaks past a chromosome's end hint at another assembly")
     if peaks.empty:
@@ -98,12 +99,21 @@ def mask_table(name: str, path: Path | None, genome: Genome, reports: list[Input
     reports.append(report)
     table = read_intervals(path)
     report.read = len(table)
-    table, num_cut = clip_to_end(_placed(table, genome, report, path), genome.sizes)
+    placed, num_cut = clip_to_end(_placed(table, genome, report, path), genome.sizes)
+    unknown, table = _unknown(table, genome), placed
     report.kept = len(table)
     report.drop("past the chromosome's end", report.read - sum(report.dropped.values()) - len(table))
+    report.check_loss(unknown)
     if num_cut:
         report.notes.append(f"{num_cut:,} intervals ran past their chromosome's end: cut there")
     return table
+
+
+def _unknown(table: pd.DataFrame, genome: Genome) -> list[str]:
+    """Return the chromosomes of a table that the genome lacks."""
+    chroms = list(dict.fromkeys(table["chrom"]))
+    known = match_chroms(chroms, genome.all_sizes, what="a table with the genome") if chroms else {}
+    return [chrom for chrom in chroms if chrom not in known]
 
 
 def _placed(table: pd.DataFrame, genome: Genome, report: InputReport, path: Path) -> pd.DataFrame:
@@ -132,7 +142,8 @@ def place_split(split: Split | None, genome: Genome, reports: list[InputReport])
     reports.append(report)
     if split is None:
         split = asap_split(0)
-        if missing := [c for c in sum(ASAP_FOLDS, ()) if not {c, c.removeprefix("chr")} & set(genome.all_sizes)]:
+        there = {chrom_key(chrom) for chrom in genome.all_sizes}
+        if missing := [c for c in sum(ASAP_FOLDS, ()) if chrom_key(c) not in there]:
             raise ValueError(
                 f"--split is needed for a genome without {shown(missing, 3)}: give a JSON file "
                 '{"train": ["chrI"], "valid": ["chrII"], "test": ["chrIII:1-5000"]}, or one of asap-0 to asap-4'

@@ -30,6 +30,9 @@ def write_track(path: Path, signal: Iterable[np.ndarray], *, bin_size: int, tole
     Returns:
         `digest` of the float32 values given, `sum`, `max` and the share `above_zero`; `dtype`, `tolerance` and the
         largest relative `error` made.
+
+    Raises:
+        ValueError: a value is not finite.
     """
     total, largest, num_above, num_bins = 0.0, 0.0, 0, 0
     errors: dict[str, float] = dict.fromkeys(TRACK_DTYPES, 0.0)  # of the types that hold all so far
@@ -37,6 +40,12 @@ def write_track(path: Path, signal: Iterable[np.ndarray], *, bin_size: int, tole
         digest = BackgroundSha256(thread)
         for bins in signal:
             bins = np.ascontiguousarray(bins, np.float32)
+            if not np.isfinite(bins).all():
+                place = int(np.flatnonzero(~np.isfinite(bins))[0])
+                raise ValueError(
+                    f"track {path.stem}: signal must be finite in float32, got {bins[place]} in bin {place} of a "
+                    "chromosome: scale the track down"
+                )
             digest.update(bins)
             for dtype in tuple(errors):
                 errors[dtype] = max(errors[dtype], _largest_error(bins, dtype, tolerance))

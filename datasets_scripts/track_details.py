@@ -9,7 +9,7 @@ import pandas as pd
 
 from .bigwig import BigWig
 from .bigwig_blocks import OverlappingIntervals, missing_runs
-from .chrom_names import match_chroms
+from .chrom_names import match_chroms, names_in_file
 from .store_inputs import InputReport, TrackSource
 from .store_tables import Genome, mask_table
 
@@ -57,12 +57,8 @@ def track_mask(track: TrackSource, details: TrackDetails, genome: Genome, report
         tables.append(mask_table(f"mask of {track.name}", details.mask, genome, reports))
         report.notes.append(f"mask {details.mask.name}: {reports[0].kept:,} of {reports[0].read:,} intervals")
     if details.mask_gaps:
-        names = {
-            chrom: name
-            for name, chrom in match_chroms(
-                BigWig(track.path).chrom_sizes, genome.all_sizes, what=f"{track.path} with the genome"
-            ).items()
-        }
+        pairs = match_chroms(BigWig(track.path).chrom_sizes, genome.all_sizes, what=f"{track.path} with the genome")
+        names = names_in_file(pairs, what=str(track.path))
         for chrom, size in genome.sizes.items():
             runs = np.array([[0, size]])
             if chrom in names:

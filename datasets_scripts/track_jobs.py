@@ -84,7 +84,9 @@ def _write_track(job: TrackJob, progress: Progress | None = None) -> dict[str, A
     path = job.folder / "tracks" / f"{track.name}.npy"
     stats = write_track(path, signal, bin_size=job.bin_size, tolerance=job.details.tolerance)
     if not stats["sum"]:
-        raise ValueError(f"{track.path} has no signal on the genome's chromosomes {shown(genome.sizes)}")
+        why = "".join(f", {number:,} {reason}" for reason, number in report.dropped.items())
+        of = f" (of {report.read:,} {report.unit}{why})" if why else ""
+        raise ValueError(f"{track.path} has no signal on the genome's chromosomes {shown(genome.sizes)}{of}")
     mask = track_mask(track, job.details, genome, report)
     mask_path = path.with_suffix(".mask.tsv")
     mask_path.unlink(missing_ok=True)

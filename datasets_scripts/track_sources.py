@@ -1,7 +1,7 @@
 """A track's file -> its binned signal, chromosome by chromosome."""
 
 import tempfile
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -11,12 +11,14 @@ import numpy as np
 
 from .bed import parse_region
 from .bigwig import BigWig, Summary
-from .chrom_names import match_chroms, shown
+from .chrom_names import check_sizes, lost_rows, match_chroms, names_in_file, shown
 from .fragments import Excluded, Insertions, bin_positions
 from .interval_signal import ROW, bin_intervals, check_no_overlap, flattened, read_bedgraph, read_peak_signal
 from .read_spool import UNITS, ReadSpool, spool_reads
+from .reads import single_ended
 from .store_inputs import InputReport, TrackSource
 from .store_tables import Genome
+from .text_chunks import first_row
 from .tn5 import CutComposition, shift_note
 
 Progress = Callable[[str, int, int], None]
@@ -142,6 +144,8 @@ class _InsertionReader:
         self.found = self.insertions.begin_report(genome.sizes)
         self.composition = CutComposition()
         report.unit = UNITS[track.kind]
+        if track.kind == "fragments" and single_ended(first_row(track.path)):
+            report.notes.append("six columns with a name and a strand: single reads, of which the 5' end is counted")
 
     def binned(self, chrom: str, size: int, *, bin_size: int, summary: Summary) -> np.ndarray:
         forward, reverse = self.insertions.cuts(chrom, self.found)
@@ -160,6 +164,19 @@ class _InsertionReader:
             report.drop(reason, number)
         if found.unknown_chroms:
             report.notes.append(f"chromosomes not in the genome: {shown(found.unknown_chroms)}")
+        report.notes += found.notes
+        report.check_loss(found.unknown_chroms)
+        no_type = found.dropped.get("barcode not in the table", 0)
+        if self.track.barcodes and (
+            text := lost_rows(
+                f"{self.track.barcodes} with {self.track.path}",
+                kept=found.read - no_type,
+                read=found.read,
+                unit=report.unit,
+                lost=["the barcodes of the others are not in the table"],
+            )
+        ):
+            report.warnings.append(text)
         if found.ends_off:
             report.notes.append(f"{found.ends_off:,} ends were shifted off their chromosome")
         if note := shift_note(self.composition, self.track.tn5_shift):
@@ -167,27 +184,30 @@ class _InsertionReader:
 
 
 class _BigWigReader:
-    """A bigWig; a chromosome it lacks is all zero, one of another length is another assembly."""
+    """A bigWig; a chromosome it lacks is all zero, one that is read and of another length is another assembly."""
 
     def __init__(self, track: TrackSource, genome: Genome, report: InputReport) -> None:
         self.bigwig = BigWig(track.path)
         self.genome = genome
         sizes = self.bigwig.chrom_sizes
         found = match_chroms(sizes, genome.all_sizes, what=f"{track.path} with the genome")
-        for name, chrom in found.items():
-            if sizes[name] != genome.all_sizes[chrom]:
-                raise ValueError(
-                    f"{track.path} says {name} has {sizes[name]} bp, the FASTA's {chrom} has "
-                    f"{genome.all_sizes[chrom]}: they are of different assemblies, give the FASTA the track was made on"
-                )
-        self.names = {chrom: name for name, chrom in found.items()}
+        self.names = names_in_file(found, what=str(track.path))
         self.excluded = _excluded(track, sizes, genome, report)
         report.unit = "chromosomes"
         _count_chroms(report, sizes, found, genome)
+        used = {chrom for chrom in genome.sizes if not _is_excluded(self.excluded, (chrom, self.names.get(chrom, "")))}
+        report.notes += check_sizes(
+            sizes,
+            found,
+            genome.all_sizes,
+            used=used,
+            what=str(track.path),
+            remedy="give the FASTA the track was made on",
+        )
 
     def binned(self, chrom: str, size: int, *, bin_size: int, summary: Summary) -> np.ndarray:
         name = self.names.get(chrom)
-        if name is None:
+        if name is None or _is_excluded(self.excluded, (chrom, name)):
             return np.zeros(-(-size // bin_size), np.float32)
         bins = self.bigwig.binned(name, size=size, bin_size=bin_size, summary=summary)
         return _cleared(bins, self.excluded, (chrom, name), bin_size)
@@ -224,27 +244,32 @@ class _IntervalReader:
         if not numbers:
             raise ValueError(f"{track.path} holds no interval: it must have lines chrom, start, end, value")
         found = match_chroms(numbers, genome.all_sizes, what=f"{track.path} with the genome")
-        self.names = {chrom: name for name, chrom in found.items()}
+        self.names: dict[str, list[str]] = {}
+        for name, chrom in found.items():
+            self.names.setdefault(chrom, []).append(name)
+        self.unknown = [name for name in numbers if name not in found]
+        if self.unknown:
+            report.notes.append(f"chromosomes not in the genome: {shown(self.unknown)}")
         self.excluded = _excluded(track, numbers, genome, report)
         report.unit = "intervals"
         report.read = sum(numbers.values())
-        report.drop("chromosome not in the genome", sum(n for name, n in numbers.items() if name not in found))
+        report.drop("chromosome not in the genome", sum(numbers[name] for name in self.unknown))
         not_chosen = [name for name, chrom in found.items() if chrom not in genome.sizes]
         report.drop("chromosome not chosen", sum(numbers[name] for name in not_chosen))
         if silent := [chrom for chrom in genome.sizes if chrom not in self.names]:
             report.notes.append(f"no signal for {shown(silent)}: set to 0")
 
     def binned(self, chrom: str, size: int, *, bin_size: int, summary: Summary) -> np.ndarray:
-        num_bins, name = -(-size // bin_size), self.names.get(chrom)
-        if name is None:
+        num_bins, names = -(-size // bin_size), self.names.get(chrom, [])
+        if not names or _is_excluded(self.excluded, (chrom, *names)):
             return np.zeros(num_bins, np.float32)
-        rows = np.fromfile(self.files[name], ROW)
+        rows, name = np.concatenate([np.fromfile(self.files[name], ROW) for name in names]), names[0]
         if self.track.kind == "peaks":
             rows = flattened(rows)
         else:
             rows = rows[np.argsort(rows["start"], kind="stable")]
             check_no_overlap(rows, self.track.path, name)
-        rows = _cut_before(rows, self.excluded, (chrom, name), size)
+        rows = _cut_before(rows, self.excluded, (chrom, *names), size)
         if len(rows) and rows["end"].max() > size:
             raise ValueError(
                 f"{self.track.path} has an interval that ends at {name}:{rows['end'].max()}, the FASTA's {chrom} has "
@@ -252,13 +277,14 @@ class _IntervalReader:
                 f"a part of {chrom} leave out the rest by --exclude {chrom}:{size}-{rows['end'].max()}"
             )
         bins = bin_intervals(rows, num_bins=num_bins, bin_size=bin_size, summary=summary)
-        return _cleared(bins, self.excluded, (chrom, name), bin_size)
+        return _cleared(bins, self.excluded, (chrom, *names), bin_size)
 
     def depth(self, bin_size: int) -> float:
         return _sum_over_genome(self, self.genome, bin_size)
 
     def finish(self) -> None:
         self.report.kept = self.report.read - sum(self.report.dropped.values())
+        self.report.check_loss(self.unknown)
 
 
 def _sum_over_genome(reader: SignalReader, genome: Genome, bin_size: int) -> float:
@@ -267,29 +293,50 @@ def _sum_over_genome(reader: SignalReader, genome: Genome, bin_size: int) -> flo
     return float(sum(bins.sum(dtype=np.float64) for bins in sums))
 
 
-def _count_chroms(report: InputReport, sizes: Iterable[str], found: dict[str, str], genome: Genome) -> None:
-    """Report which chromosomes of a bigWig are in the store."""
-    num_read = len(list(sizes))
+def _count_chroms(report: InputReport, sizes: Mapping[str, int], found: dict[str, str], genome: Genome) -> None:
+    """Report which chromosomes of a bigWig are in the store; how much of it is lost is told by their bp."""
+    num_read = len(sizes)
     kept = [chrom for chrom in found.values() if chrom in genome.sizes]
     report.read, report.kept = num_read, len(kept)
     report.drop("chromosome not in the genome", num_read - len(found))
     report.drop("chromosome not chosen", len(found) - len(kept))
     if silent := [chrom for chrom in genome.sizes if chrom not in kept]:
         report.notes.append(f"no signal for {shown(silent)}: set to 0")
+    unknown = [name for name in sizes if name not in found]
+    text = lost_rows(
+        f"{report.input} {report.file}",
+        kept=sum(sizes[name] for name in found),
+        read=sum(sizes.values()),
+        unit="bp of chromosomes",
+        lost=[f"the genome lacks {shown(unknown)}"],
+    )
+    report.warnings += [text] if text else []
 
 
 def _excluded(track: TrackSource, in_file: Iterable[str], genome: Genome, report: InputReport) -> tuple[Excluded, ...]:
     """Return where nothing counts, under the file's or the genome's names; what neither has is noted."""
-    names, found = [*genome.all_sizes, *in_file], []
+    sides, found = (list(genome.all_sizes), list(in_file)), []
     for text in track.exclude:
         chrom, start, end = parse_region(text)
-        try:
-            chrom = match_chroms([chrom], names, what=text)[chrom]
-        except ValueError:
-            report.notes.append(f"nothing to exclude: neither the genome nor the file has {chrom}")
+        there = [name for names in sides if (name := _partner(chrom, names)) is not None]
+        if there:
+            found.append(Excluded(there[0], start or 0, end))
         else:
-            found.append(Excluded(chrom, start or 0, end))
+            report.notes.append(f"nothing to exclude: neither the genome nor the file has {chrom}")
     return tuple(found)
+
+
+def _partner(chrom: str, names: list[str]) -> str | None:
+    """Return what a chromosome is called among names; None where it is not there."""
+    try:
+        return match_chroms([chrom], names, what=chrom)[chrom]
+    except ValueError:
+        return None
+
+
+def _is_excluded(excluded: Iterable[Excluded], names: tuple[str, ...]) -> bool:
+    """Tell whether a chromosome, by any of its names, is excluded from end to end."""
+    return any(region.chrom in names and region.start == 0 and region.end is None for region in excluded)
 
 
 def _cut_before(rows: np.ndarray, excluded: Iterable[Excluded], names: tuple[str, ...], size: int) -> np.ndarray:

@@ -46,7 +46,7 @@ def unfinished_parts(
             for left in folder.iterdir():
                 shutil.rmtree(left) if left.is_dir() and not left.is_symlink() else left.unlink()
             with finished_file(folder / _SETTINGS) as partial:
-                partial.write_text(json.dumps(wanted, indent=1))
+                partial.write_text(json.dumps(wanted, indent=1), encoding="utf-8")
         try:
             with naming_full_disk(path):
                 yield folder
@@ -60,6 +60,6 @@ def unfinished_parts(
 def _settings_in(folder: Path) -> Any:
     """Return the settings of the parts in a folder; None where there are none."""
     try:
-        return json.loads((folder / _SETTINGS).read_text())
+        return json.loads((folder / _SETTINGS).read_text(encoding="utf-8"))
     except (OSError, ValueError):
         return None

@@ -19,6 +19,7 @@ Kind = Literal["sequence", "symbolic", "overlapping", "no_alt", "unknown_base"]
 _TYPED = re.compile(r"^(.+):([\d,_]+):([A-Za-z-]*)[>:]([A-Za-z,*-]*)$")
 _BASES = frozenset("ACGT")
 _LETTERS = frozenset("ACGTNRYSWKMBDHV")
+NORMALISED = "normalised"  # column of scores: CHROM:POSITION:REF>ALT, an indel at the left end of its repeat
 _NAMES = {  # of TSV columns
     "chrom": ("chrom", "#chrom", "chr", "#chr", "chromosome"),
     "pos": ("pos", "position"),
@@ -86,8 +87,8 @@ def read_variants(path: str | Path) -> Iterator[Variant]:
 
     Raises:
         FileNotFoundError: no such file.
-        ValueError: a BCF, no header, a line with too few columns, a position that is no integer or below 0, or an
-            allele of letters that are no bases.
+    ValueError: a BCF, no header, a carriage return within a line, a line with too few columns, a position that is
+            no integer or below 0, or an allele of letters that are no bases.
     """
     path = Path(path)
     with open_binary(path) as file:
@@ -95,11 +96,15 @@ def read_variants(path: str | Path) -> Iterator[Variant]:
         for number, raw in enumerate(file, 1):
             if number == 1:
                 _refuse_bcf(path, raw)
-            line = raw.decode("utf-8", "replace").rstrip("\r\n")
+            line = raw.decode("utf-8", "surrogateescape").rstrip("\r\n")
             if not line.strip() or line.startswith("##"):
                 continue
             cells = line.split("\t")
             place = f"{path}, line {number}"
+            if "\r" in line:  # the end of a line for many readers, who would put later values into wrong rows
+                raise ValueError(
+                    f"{place}: must hold no carriage return but at its end: remove it, as by `tr -d '\\r'`"
+                )
             if columns is None:
                 columns = variant_header(cells, place)
                 continue

@@ -14,7 +14,7 @@ import json
 import shutil
 import sys
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -31,6 +31,7 @@ from ..inference.names import local_path, looks_like_path
 from ..inference.provenance import FILE_NAME, find_provenance
 from ..inference.untuned_base import UntunedBase
 from .curve_table import BASE, FLOOR, curve_figure, curve_frame, curve_summary, headline_metrics
+from .data_source import choose_windows
 from .floor_windows import recipe_windows
 from .recipe import Recipe, load_recipe
 from .run_folder import CHECKPOINTS, is_finished_run
@@ -51,6 +52,7 @@ _UNTRAINED: dict[str, Any] = {
 }
 _FILES = ("curve.tsv", "curve.png", "summary.json", "rows/*-seed[0-9]*.json", *(f"models/*/{f}" for f in FOLDER_FILES))
 _MARKS = {"summary.json": '"max_steps"'}
+_LEAST_WINDOWS = 8  # of a cell; or a batch, where that is smaller
 _EPOCHS = 1_000_000  # `max_steps` ends a run, not its passes over the data
 
 
@@ -127,7 +129,7 @@ def run_curve(
     Raises:
         FileNotFoundError: no such base or data.
         FileExistsError: `output` exists.
-        ValueError: a mode, fraction or number that is none; a recipe that does not fit.
+        ValueError: a mode, fraction or number that is none; a share of too few windows; a recipe that does not fit.
     """
     check_own_folder(output, overwrite, _FILES, marks=_MARKS, inputs=[data, local_path(base), recipe])
     cells = list(_cells(modes, fractions, seeds))
@@ -145,6 +147,7 @@ def run_curve(
         "recipes": {cell.name: made.model_dump(mode="json") for cell, made in recipes.items()},
     }
     rows_of = partial_of(output) / "rows"
+    _check_windows(recipes, store, base)
     with resumable_folder(output, overwrite, worth_keeping=lambda: any(rows_of.glob("*.json"))) as folder:
         _check_same(folder, asked)
         for done, cell in enumerate(cells):
@@ -157,7 +160,9 @@ def run_curve(
         if progress:
             progress(len(cells), len(cells), "")
         files = [f"{cell.name}.json" for cell in [*cells, *_beside_cells(cells, floor=floor, untuned=untuned)]]
-        rows = [json.loads(path.read_text()) for file in files if (path := folder / "rows" / file).is_file()]
+        rows = [
+            json.loads(path.read_text(encoding="utf-8")) for file in files if (path := folder / "rows" / file).is_file()
+        ]
         summary = {
             "base": str(base),
             "data": store.path.resolve().name,
@@ -166,7 +171,7 @@ def run_curve(
             **curve_summary(rows, metric=metric),
         }
         curve_frame(rows).to_csv(folder / "curve.tsv", sep="\t", index=False, float_format="%.6g")
-        (folder / "summary.json").write_text(json.dumps(summary, indent=1, allow_nan=False) + "\n")
+        (folder / "summary.json").write_text(json.dumps(summary, indent=1, allow_nan=False) + "\n", encoding="utf-8")
         curve_figure(summary, folder / "curve.png")
         (folder / "asked.json").unlink()
         with suppress(OSError):  # not empty where models are kept
@@ -217,6 +222,21 @@ def _recipe(cell: Cell, start: dict[str, Any], shared: dict[str, Any], file: str
     return load_recipe(file, **start, **_joined(shared, own))
 
 
+def _check_windows(recipes: Mapping[Cell, Recipe], store: GenomeStore, base: str) -> None:
+    """Refuse a share that leaves too few windows to learn from, before any cell runs."""
+    smallest = min(recipes, key=lambda cell: cell.fraction)
+    recipe = recipes[smallest]
+    if recipe.task == "landscape":
+        return
+    windows, _, _ = choose_windows(recipe, store, load_sequence_model(base).config)
+    least = min(_LEAST_WINDOWS, recipe.batch_size)
+    if len(windows) < least:
+        raise ValueError(
+            f"the share {smallest.fraction:g} of the training windows is {len(windows):,}, and a cell needs {least} or "
+            "more: leave out the smallest shares, or give more data"
+        )
+
+
 def _joined(one: dict[str, Any], other: dict[str, Any]) -> dict[str, Any]:
     """Lay one dictionary of fields over another, key by key in the nested ones."""
     nested = {key: {**one[key], **value} for key, value in other.items() if isinstance(value, dict) and key in one}
@@ -226,12 +246,12 @@ def _joined(one: dict[str, Any], other: dict[str, Any]) -> dict[str, Any]:
 def _check_same(folder: Path, asked: dict[str, Any]) -> None:
     """Write down what the curve is of; refuse to go on with another one's cells."""
     file = folder / "asked.json"
-    if file.is_file() and (before := json.loads(file.read_text())) != asked:
+    if file.is_file() and (before := json.loads(file.read_text(encoding="utf-8"))) != asked:
         differing = next(key for key in asked if before.get(key) != asked[key])
         raise ValueError(
             f"{folder} holds an unfinished curve with other {differing}; give the same arguments, or delete that folder"
         )
-    file.write_text(json.dumps(asked))
+    file.write_text(json.dumps(asked), encoding="utf-8")
 
 
 def _beside_cells(cells: Sequence[Cell], *, floor: bool, untuned: bool) -> list[Cell]:
@@ -287,7 +307,7 @@ def _run_cell(
         unfinished = (run / CHECKPOINTS / "recipe.yaml").is_file()
         trained = train(recipe, run, resume=unfinished, device=device, progress=False, say=_silent)
     else:  # stopped between training and evaluation
-        trained = json.loads((run / FILE_NAME).read_text())["training"]
+        trained = json.loads((run / FILE_NAME).read_text(encoding="utf-8"))["training"]
     seconds, memory = time.monotonic() - started, _peak_memory()
     metrics = evaluate_run(
         run,
@@ -327,19 +347,21 @@ def _beside_metrics(metrics: dict[str, Any], name: str) -> dict[str, float | Non
 def _write_row(folder: Path, cell: Cell, told: dict[str, Any], metrics: dict[str, Any]) -> None:
     """Write the row of a cell: what is told of its run, and its metrics."""
     with finished_file(folder / "rows" / f"{cell.name}.json", overwrite=True) as partial:
-        partial.write_text(json.dumps({**asdict(cell), **told, "metrics": metrics}, indent=1, allow_nan=False) + "\n")
+        partial.write_text(
+            json.dumps({**asdict(cell), **told, "metrics": metrics}, indent=1, allow_nan=False) + "\n", encoding="utf-8"
+        )
 
 
 def _forget_peak_memory() -> None:
     """Let Linux measure this process's peak memory anew; elsewhere it stays that of the whole process."""
     with suppress(OSError):
-        Path("/proc/self/clear_refs").write_text("5")
+        Path("/proc/self/clear_refs").write_text("5", encoding="utf-8")
 
 
 def _peak_memory() -> float:
     """Return the peak of this process's memory in GB."""
     with suppress(OSError, StopIteration):
-        lines = Path("/proc/self/status").read_text().splitlines()
+        lines = Path("/proc/self/status").read_text(encoding="utf-8").splitlines()
         return round(int(next(line for line in lines if line.startswith("VmHWM")).split()[1]) / 1e6, 2)
     import resource  # not on Windows
 

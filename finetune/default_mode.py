@@ -14,6 +14,7 @@ from ..inference.load import load_any
 from .data_source import choose_windows, open_data
 from .recipe import load_recipe
 
+MEASURED_TASK = "classification"  # its modes tell nothing of models of signal
 MEASURED = Path(__file__).parent / "measured_modes.json"
 TIE = 0.005  # of AUROC
 _NOT_HERE = {"scratch"}  # it starts from no base
@@ -35,8 +36,9 @@ def default_mode(**flags: Any) -> tuple[str, str]:
     new_head = bool(flags.get("new_head"))
     recipe = load_recipe(None, **flags, mode="full" if new_head else "lora")
     assert recipe.base is not None  # the recipe holds it
-    if recipe.task == "landscape":
-        return recipe.mode or "lora", f"mode {recipe.mode}: of landscapes none was measured; --mode chooses another"
+    if recipe.task != MEASURED_TASK:
+        kind = "landscapes" if recipe.task == "landscape" else "models of signal"
+        return recipe.mode or "lora", f"mode {recipe.mode}: of {kind} none was measured; --mode chooses another"
     data = open_data(recipe.data, recipe.tracks)
     config: Any = load_any(recipe.base).config
     train_windows, _, _ = choose_windows(recipe, data, config)

@@ -64,7 +64,7 @@ class ShowProgress(TrainerCallback):
     def __init__(self, *, show: bool, metric: str = "pearson") -> None:
         self.show = show
         self.metric = metric
-        self.console = Console(stderr=True, highlight=False)
+        self.console = Console(stderr=True, highlight=False, emoji=False)
         self.bar = Progress(
             TextColumn("training"),
             BarColumn(),

@@ -78,7 +78,7 @@ class WindowRecipe(BaseModel):
         fraction: keep this share, drawn by the recipe's seed: a smaller share is a subset of a larger one.
     """
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
     kind: Literal["tile", "peaks", "peaks+background"] = "tile"
     stride: int = Field(default=1024, gt=0)
@@ -97,7 +97,7 @@ class HeadStageRecipe(BaseModel):
         learning_rate: peak.
     """
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
     epochs: int = Field(default=3, gt=0)
     max_steps: int | None = Field(default=None, gt=0)
@@ -113,7 +113,7 @@ class LoraRecipe(BaseModel):
         dropout: on the adapter's input; none on an LSTM's weights, where the adapter has no input.
     """
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
     r: int | None = Field(default=None, gt=0, le=4096)
     alpha: float | None = Field(default=None, gt=0, allow_inf_nan=False)
@@ -129,7 +129,7 @@ class LabelRecipe(BaseModel):
         min_covered: share of the centre's bins that must be covered.
     """
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
     width: int = Field(default=200, gt=0)
     threshold: float = Field(default=0.0, ge=0)
@@ -144,7 +144,7 @@ class KmerRecipe(BaseModel):
         widths: bp in the middle of the window, one region each. Default: 320 and the model's `input_length`.
     """
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
     k: int = Field(default=6, ge=1, le=8)
     widths: tuple[int, ...] | None = Field(default=None, min_length=1)
@@ -301,6 +301,8 @@ class Recipe(BaseModel):
             raise ValueError("task landscape has no streaming, tracks or max_jitter; leave them out")
         if self.task != "classification" and (self.class_weights is not None or self.labels != LabelRecipe()):
             raise ValueError("labels and class_weights are for task classification; leave them out, or set the task")
+        if isinstance(self.class_weights, tuple) and (min(self.class_weights) < 0 or not any(self.class_weights)):
+            raise ValueError(f"class_weights must be 0 or more, and not both 0, got {list(self.class_weights)}")
         if self.task != "classification" and self.between_types:
             raise ValueError(f"between_types is for task classification, got {self.between_types}; leave it out")
         if self.task != "tracks" and self.loss is not None:

@@ -7,7 +7,7 @@ import torch
 
 from ..datasets_scripts.shards import Shards
 from ..datasets_scripts.store import GenomeStore
-from ..inference.load import load_model
+from ..inference.load import load_sequence_model
 from ..modeling import AtacConfig, AtacForTrackPrediction, head_modules
 from .recipe import Recipe
 
@@ -28,7 +28,12 @@ def starting_model(recipe: Recipe, store: GenomeStore | Shards) -> AtacForTrackP
         _check_mappability(model.config, recipe, store)
         return model
     assert recipe.base is not None  # the recipe holds it
-    model = load_model(recipe.base)
+    model = load_sequence_model(recipe.base)
+    if not isinstance(model, AtacForTrackPrediction):
+        raise ValueError(
+            f"the base {recipe.base!r} holds a {type(model).__name__}, not an AtacForTrackPrediction: fine-tune a "
+            "classifier by --set task=classification, or give a base that predicts tracks"
+        )
     _check_mappability(model.config, recipe, store)
     _check_grid(model.config, recipe, store)
     config = model.config

@@ -35,6 +35,7 @@ from .arguments import training_arguments
 from .checkpoints import is_finished, read_state, remove_broken
 from .class_trainer import ClassTrainer
 from .data_source import choose_windows, open_data, training_dataset, unmoved_training_windows, window_dataset
+from .diverged import check_converged
 from .kmer_fit import neutral_part
 from .landscape_data import choose_rows, landscape_datasets
 from .landscape_trainer import LandscapeTrainer
@@ -174,7 +175,9 @@ def _train(
         if resume:
             broken = remove_broken(folder)
         recipe.write(folder / "recipe.yaml")
-        (folder / "data.json").write_text(json.dumps({"fingerprint": store.fingerprint, "base": base_digest}))
+        (folder / "data.json").write_text(
+            json.dumps({"fingerprint": store.fingerprint, "base": base_digest}), encoding="utf-8"
+        )
     PartialState().wait_for_everyone()
 
     trainable = sum(parameter.numel() for parameter in model.parameters() if parameter.requires_grad)
@@ -230,6 +233,7 @@ def _train(
                 say("fitting the k-mer part")
             re_estimated = trainer.fit_kmers(unmoved)
     seconds = time.monotonic() - started
+    check_converged(trainer.accelerator.unwrap_model(trainer.model), trainer.state.log_history)
 
     state = trainer.state
     rows = history_rows(state.log_history, TASK_METRICS[recipe.task])

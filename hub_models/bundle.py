@@ -151,7 +151,8 @@ def write_bundle(folder: Path) -> None:
     classes = {"config.json": AUTO_CLASSES[architecture]}
     if (folder / "preprocessor_config.json").exists():
         classes["preprocessor_config.json"] = {"AutoFeatureExtractor": "DnaFeatureExtractor"}
-    (folder / BUNDLE).write_text(bundle({auto: name for part in classes.values() for auto, name in part.items()}))
+    code = bundle({auto: name for part in classes.values() for auto, name in part.items()})
+    (folder / BUNDLE).write_text(code, encoding="utf-8")
     for file, named in classes.items():
         config = json.loads((folder / file).read_text(encoding="utf-8"))
         config["auto_map"] = {auto: f"{BUNDLE.removesuffix('.py')}.{name}" for auto, name in named.items()}

@@ -158,7 +158,7 @@ def prepare(run: str | Path, publication: Publication, folder: str | Path, *, ov
     Raises:
         FileExistsError: `folder` exists and `overwrite` is not given, it holds other files, or is or holds the run.
         FileNotFoundError: no such run.
-        ValueError: the run is not fit to be shared, or the licence is unknown.
+        ValueError: the run is not fit to be shared, the licence is unknown, or an adapter's base is not on the Hub.
     """
     others = "files that no push makes"
     read = [local_path(run)]
@@ -166,6 +166,8 @@ def prepare(run: str | Path, publication: Publication, folder: str | Path, *, ov
     check_repo_id(publication.repo_id)
     check_license(publication.license)
     record = check_run(run)
+    if record.is_adapter:
+        _base_name(record, publication)
     with finished_folder(folder, overwrite) as made, stage(record, publication) as staged:
         shutil.copytree(staged, made, dirs_exist_ok=True)
         return _files(made)
@@ -232,14 +234,21 @@ def _files(folder: Path) -> list[str]:
     return sorted(path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file())
 
 
-def _base_revision(record: RunRecord, publication: Publication, api: HfApi) -> str:
-    """Return the commit of an adapter's base on the Hub."""
+def _base_name(record: RunRecord, publication: Publication) -> str:
+    """Return the Hub id of an adapter's base, which others need."""
     base = base_model(record, publication)
     if not base:
         raise ValueError(
             f"the adapter's base is the local folder {record.base!r}, which nobody else has; "
-            "push it first, then give its name with --base-model ORG/NAME"
+            "push it first, then give its name with --base-model ORG/NAME; or make a whole model of the adapter by "
+            f"`chromhub merge {record.path} -o FOLDER`, and push that"
         )
+    return base
+
+
+def _base_revision(record: RunRecord, publication: Publication, api: HfApi) -> str:
+    """Return the commit of an adapter's base on the Hub."""
+    base = _base_name(record, publication)
     try:
         info = api.model_info(base, revision=record.base_revision or None if base == record.base else None)
     except RepositoryNotFoundError:

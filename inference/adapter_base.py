@@ -77,8 +77,8 @@ def check_base(
     found = weights_digest(base, revision=base_revision) if wanted else None
     if found is not None and found != wanted:
         raise ValueError(
-            f"the adapter {str(adapter)!r} was trained on a base with the weights {wanted}, and {str(base)!r} holds others "
-            f"now ({found}): put the base back as it was, or train the adapter anew"
+            f"the adapter {str(adapter)!r} was trained on a base with the weights {wanted}, and {str(base)!r} holds "
+            f"others now ({found}): put the base back as it was, or train the adapter anew"
         )
 
 

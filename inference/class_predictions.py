@@ -102,7 +102,7 @@ def classes_to_table(
     if progress:
         progress(0, total)
     with making(path, overwrite), finished_file(path, overwrite=overwrite) as partial:
-        partial.write_text("\t".join(["chrom", "start", "end", *names]) + "\n")
+        partial.write_text("\t".join(["chrom", "start", "end", *names]) + "\n", encoding="utf-8")
         for chrom, codes in chromosomes(source, wanted):
             rows = wanted[chrom].reset_index(drop=True)
             starts = (rows["start"].to_numpy() + rows["end"].to_numpy()) // 2 - length // 2

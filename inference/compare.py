@@ -101,7 +101,7 @@ def write_comparison(found: dict[str, Any], output: str | Path, *, overwrite: bo
     output = check_own_folder(output, overwrite, _FILES, marks={"comparison.json": ""})
     table = pd.DataFrame(found["rows"]).drop(columns="points")
     with finished_folder(output, overwrite) as folder:
-        (folder / "comparison.json").write_text(json.dumps(found, indent=2, allow_nan=False) + "\n")
+        (folder / "comparison.json").write_text(json.dumps(found, indent=2, allow_nan=False) + "\n", encoding="utf-8")
         table.to_csv(folder / "comparison.tsv", sep="\t", index=False, float_format="%.6g")
         draw_pairs(found, folder / "comparison.png")
         cells = [

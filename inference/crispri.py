@@ -23,7 +23,7 @@ def read_pairs(path: str | Path) -> pd.DataFrame:
     path = Path(path)
     if not path.is_file():
         raise FileNotFoundError(f"table of pairs {path} does not exist")
-    table = pd.read_csv(path, sep=None, engine="python", dtype=str)
+    table = pd.read_csv(path, sep=None, engine="python", dtype=str, keep_default_na=False)
     table.columns = [name.lower().lstrip("#") for name in table.columns]
     if missing := [name for name in _COLUMNS if name not in table.columns]:
         raise ValueError(f"{path} must have a column {missing[0]!r}, got {', '.join(table.columns)}")

@@ -173,7 +173,7 @@ def _evaluate_into(
         rows = flatten_class_metrics(metrics)
     text = json.dumps(metrics, indent=2, allow_nan=False) + "\n"
     with finished_folder(output, overwrite, is_held=True) as folder:
-        (folder / METRICS).write_text(text)
+        (folder / METRICS).write_text(text, encoding="utf-8")
         rows.to_csv(folder / "metrics.tsv", sep="\t", index=False, float_format="%.6g")
         if isinstance(store, LandscapeData):
             _draw_landscape(folder, store, part, profiles)
@@ -189,7 +189,7 @@ def _evaluate_into(
             write_evaluation_report(folder, metrics, run=home)
     if part == "test" and home in output.resolve().parents:
         with finished_file(home / METRICS, overwrite=True) as partial:
-            partial.write_text(text)
+            partial.write_text(text, encoding="utf-8")
     return metrics
 
 

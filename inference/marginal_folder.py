@@ -75,7 +75,7 @@ def write_effects(
     output = check_own_folder(output, overwrite, FILES, marks={"marginalize.json": ""})
     found = {**about, "motifs": [effect_as_dict(effect) for effect in effects]}
     with finished_folder(output, overwrite) as folder:
-        (folder / "marginalize.json").write_text(json.dumps(found, indent=2, allow_nan=False) + "\n")
+        (folder / "marginalize.json").write_text(json.dumps(found, indent=2, allow_nan=False) + "\n", encoding="utf-8")
         rows = [
             (
                 effect.name,

@@ -64,7 +64,10 @@ def motifs_to_folder(
     name, motifs = known_motifs(database)
     known = {**motifs, **{tn5: np.eye(5, 4)[encode(bases)].T for tn5, bases in TN5.items()}}
     sequences, scores = (np.load(attributions / f"{name}.npz")["arr_0"] for name in ("sequences", "attributions"))
-    regions = pd.read_csv(attributions / "regions.bed", sep="\t", header=None, names=["chrom", "start", "end"])
+    names = ["chrom", "start", "end"]
+    regions = pd.read_csv(
+        attributions / "regions.bed", sep="\t", header=None, names=names, dtype={"chrom": str}, keep_default_na=False
+    )
     if not sequences.shape == scores.shape or len(regions) != len(sequences):
         raise ValueError(
             f"{attributions}: regions.bed and the arrays must have one row a region, got {len(regions)}, "
@@ -75,7 +78,7 @@ def motifs_to_folder(
         cores = [motif.probabilities[:, motif.core] for motif in found]
         matches = find_matches(cores, known)
         summary = summarise(found, matches, num_regions=len(regions), database=name)
-        (folder / "motifs.json").write_text(json.dumps(summary, indent=2, allow_nan=False) + "\n")
+        (folder / "motifs.json").write_text(json.dumps(summary, indent=2, allow_nan=False) + "\n", encoding="utf-8")
         _table(summary).to_csv(folder / "motifs.tsv", sep="\t", index=False, float_format="%.4g")
         write_motifs(folder / "motifs.meme", {motif.name: core for motif, core in zip(found, cores, strict=True)})
         seqlet_bed(found, regions).to_csv(folder / "seqlets.bed", sep="\t", index=False, header=False)

@@ -13,7 +13,7 @@ import torch
 
 from ..datasets_scripts.atomic import check_own_folder, finished_folder
 from ..datasets_scripts.bed import interval_rows
-from ..datasets_scripts.chrom_names import match_chroms
+from ..datasets_scripts.chrom_names import lost_of_table, match_chroms
 from ..datasets_scripts.genes import read_genes
 from ..datasets_scripts.landscape import LandscapeData
 from ..modeling import ClasterForProfileRegression
@@ -102,9 +102,10 @@ def perturb_run(
         perturbation.rows(data.input_tracks)  # refuses tracks that are not there before anything is read
     if options.active_track is not None and options.active_track not in data.input_tracks:
         raise ValueError(f"the landscape has no track {options.active_track!r}; it has {', '.join(data.input_tracks)}")
-    elements = None if options.elements is None else _read_elements(options.elements, data)
-    genes = data.genes if options.genes is None else _named_as(read_genes(options.genes)[0], data, options.genes)
-    pairs = None if options.pairs is None else _named_as(read_pairs(options.pairs), data, options.pairs)
+    lost: list[str] = []
+    elements = None if options.elements is None else _read_elements(options.elements, data, lost)
+    genes = data.genes if options.genes is None else _named_as(read_genes(options.genes)[0], data, options.genes, lost)
+    pairs = None if options.pairs is None else _named_as(read_pairs(options.pairs), data, options.pairs, lost)
     jobs, dropped = plan_jobs(
         data,
         elements,
@@ -131,6 +132,8 @@ def perturb_run(
         "closest_is_primary": {"count": int(closest["primary"].to_numpy().sum()), "elements": len(closest)},
         "versions": library_versions(),
     }
+    if lost:
+        summary["warnings"] = lost
     matched = None
     if pairs is not None:
         matched, missing = match_pairs(effects, pairs)
@@ -152,7 +155,7 @@ def perturb_run(
     return summary
 
 
-def _read_elements(path: Path, data: LandscapeData) -> pd.DataFrame:
+def _read_elements(path: Path, data: LandscapeData, lost: list[str]) -> pd.DataFrame:
     """Return elements with a name each: column 4 of the BED, or their place."""
     rows = [
         (chrom, start, end, columns[3] if len(columns) > 3 and columns[3] != "." else f"{chrom}:{start}-{end}")
@@ -163,12 +166,17 @@ def _read_elements(path: Path, data: LandscapeData) -> pd.DataFrame:
     table = pd.DataFrame(rows, columns=["chrom", "start", "end", "element"])
     if repeated := [name for name, number in Counter(table["element"]).items() if number > 1]:
         raise ValueError(f"{path}: names of elements must differ, got {repeated[0]!r} twice")
-    return _named_as(table, data, path)
+    return _named_as(table, data, path, lost)
 
 
-def _named_as(table: pd.DataFrame, data: LandscapeData, path: Path) -> pd.DataFrame:
-    """Return a table with the chromosome names of the landscapes; others stay and match nothing."""
+def _named_as(table: pd.DataFrame, data: LandscapeData, path: Path, lost: list[str]) -> pd.DataFrame:
+    """Return a table with the chromosome names of the landscapes; others stay and match nothing.
+
+    Where these are most of the rows, a sentence is added to `lost`.
+    """
     names = match_chroms(table["chrom"], data.chrom_sizes, what=f"{path} with {data.path}")
+    text = lost_of_table(str(path), list(table["chrom"]), names, unit="rows")
+    lost += [text] if text else []
     return table.assign(chrom=[names.get(chrom, chrom) for chrom in table["chrom"]])
 
 

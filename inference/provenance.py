@@ -16,6 +16,7 @@ from typing import Any
 from huggingface_hub import _CACHED_NO_EXIST, hf_hub_download, try_to_load_from_cache
 from huggingface_hub.errors import EntryNotFoundError, LocalEntryNotFoundError
 
+from ..datasets_scripts.chrom_names import chrom_key
 from ..datasets_scripts.described import Described
 from ..datasets_scripts.folds import Part
 from .model_folder import RECORD as FILE_NAME
@@ -161,7 +162,7 @@ class Provenance:
         if not path.is_file():
             return None
         try:
-            values = json.loads(path.read_text())
+            values = json.loads(path.read_text(encoding="utf-8"))
         except ValueError as error:
             raise ValueError(f"{path} is not valid JSON ({error}); restore the file that training wrote") from None
         return cls.from_dict(values, where=str(path))
@@ -321,7 +322,7 @@ def _maybe_same_chrom(here: SeenChrom, there: SeenChrom, genome: str, seen_genom
 
 
 def _bare(chrom: SeenChrom) -> str:
-    return chrom.chrom.removeprefix("chr")
+    return chrom_key(chrom.chrom)
 
 
 def _join(intervals: Iterable[tuple[int, int]]) -> list[tuple[int, int]]:

@@ -62,7 +62,7 @@ def robustness_of_run(
 def _write(found: dict[str, Any], output: Path, overwrite: bool, *, bin_size: int) -> None:
     """Write the folder, whose lock is held."""
     with finished_folder(output, overwrite, is_held=True) as folder:
-        (folder / "robustness.json").write_text(json.dumps(found, indent=2, allow_nan=False) + "\n")
+        (folder / "robustness.json").write_text(json.dumps(found, indent=2, allow_nan=False) + "\n", encoding="utf-8")
         table = flatten_robustness(found)
         table.to_csv(folder / "robustness.tsv", sep="\t", index=False, float_format="%.6g")
         draw_positions(found, folder / "positions.png", bin_size=bin_size)

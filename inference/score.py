@@ -13,7 +13,7 @@ import pandas as pd
 import torch
 
 from ..datasets_scripts.atomic import check_output, finished_file, finished_folder
-from ..datasets_scripts.chrom_names import match_chroms
+from ..datasets_scripts.chrom_names import lost_of_table, lost_rows, match_chroms, shown
 from ..datasets_scripts.fasta import Fasta
 from ..datasets_scripts.store import GenomeStore
 from ..datasets_scripts.unfinished import PART, unfinished_parts
@@ -39,12 +39,14 @@ class Scored:
         columns: of scores.
         counts: variants by status.
         figures: those drawn, the largest change first.
+        warnings: what a user must know: most variants or peaks were lost, and which.
     """
 
     path: Path
     columns: tuple[str, ...]
     counts: dict[str, int]
     figures: tuple[Path, ...] = ()
+    warnings: tuple[str, ...] = ()
 
 
 def score_file(
@@ -98,14 +100,16 @@ def score_file(
     depends = _depends_on(scorer, source, given, peaks)
     with unfinished_parts(output, depends, overwrite=overwrite, leader=ranks.leads) as folder:
         ranks.wait()
-        _distributions(scorer, folder, sample.kept, _on_genome(peaks, source), ranks)
+        peaks_there, lost = _on_genome(peaks, source)
+        _distributions(scorer, folder, sample.kept, peaks_there, ranks)
         parts, done = [], 0
         for index, chunk in enumerate(_chunks(variants())):
             parts.append(folder / f"{PART}{index:07d}.tsv")
             if ranks.owns(index) and not parts[-1].exists():
                 statuses = scorer.statuses(chunk)
                 scored = scorer.score([v for v, status in zip(chunk, statuses, strict=True) if status == OK])
-                write_part(parts[-1], list(zip(chunk, statuses, strict=True)), scored, scorer.names)
+                rows = list(zip(chunk, statuses, scorer.texts(chunk, statuses), strict=True))
+                write_part(parts[-1], rows, scored, scorer.names)
             done += len(chunk)
             if progress:
                 progress(done, total)
@@ -121,7 +125,12 @@ def score_file(
                     meanings = [scorer.describe(name) for name in scorer.names for _ in scorer.alleles.outputs]
                     described = dict(zip(columns, meanings, strict=True))
                     counts = merge_vcf(parts, source_vcf, output, described, overwrite=overwrite)
-    return Scored(output, tuple(columns), dict(counts), tuple(drawn))
+    statuses = [f"{number:,} {status}" for status, number in sorted(counts.items()) if status != OK]
+    if unknown := [chrom for chrom in chroms if genome.known(chrom) is None]:
+        statuses.append(f"the genome lacks {shown(unknown)}")
+    what = str(given) if isinstance(given, Path) else "the variants given"
+    text = lost_rows(what, kept=counts[OK], read=sum(counts.values()), unit="variants", lost=statuses)
+    return Scored(output, tuple(columns), dict(counts), tuple(drawn), (*lost, *([text] if text else [])))
 
 
 @contextmanager
@@ -168,6 +177,7 @@ def _depends_on(
     models = scorer.alleles.models
     return {
         **kept,
+        "cells": "normalised",  # parts of before hold no such cell
         "models": [model_fingerprint(model) for model in models],
         "device": models[0].device.type,
         "bf16": torch.is_autocast_enabled(models[0].device.type),
@@ -177,12 +187,13 @@ def _depends_on(
     }
 
 
-def _on_genome(peaks: pd.DataFrame | None, source: GenomeStore | Fasta) -> pd.DataFrame | None:
-    """Give peaks the genome's names of chromosomes."""
+def _on_genome(peaks: pd.DataFrame | None, source: GenomeStore | Fasta) -> tuple[pd.DataFrame | None, list[str]]:
+    """Give peaks the genome's names of chromosomes; return also what is to be said of those that are lost."""
     if peaks is None or peaks.empty:
-        return None
+        return None, []
     names = match_chroms(peaks["chrom"].unique(), source.chrom_sizes, what="peaks with the genome")
-    return peaks.assign(chrom=peaks["chrom"].map(lambda chrom: names.get(chrom, chrom)))
+    text = lost_of_table("the peaks", list(peaks["chrom"]), names, unit="peaks")
+    return peaks.assign(chrom=peaks["chrom"].map(lambda chrom: names.get(chrom, chrom))), [text] if text else []
 
 
 def _distributions(

@@ -72,12 +72,19 @@ def draw_variants(scorer: VariantScorer, variants: Sequence[Variant], folder: Pa
         (log_folds,) = scorer.alleles.scores(predictions, lengths)["logfc"]
         chrom = re.sub(r"[^A-Za-z0-9.-]", "-", variant.chrom)
         names.append(f"{rank:0{len(str(len(variants)))}d}_{chrom}_{variant.start + 1}.png")
-        draw_variant(variant, profiles, log_folds, folder / names[-1], track_names=scorer.alleles.outputs)
+        outputs, placed = scorer.alleles.outputs, scorer.normalised(variant)
+        draw_variant(placed, profiles, log_folds, folder / names[-1], track_names=outputs, given=variant)
     return names
 
 
 def draw_variant(
-    variant: Variant, profiles: np.ndarray, log_folds: np.ndarray, path: Path, *, track_names: Sequence[str]
+    variant: Variant,
+    profiles: np.ndarray,
+    log_folds: np.ndarray,
+    path: Path,
+    *,
+    track_names: Sequence[str],
+    given: Variant | None = None,
 ) -> None:
     """Draw a variant: for each track the profiles of both alleles in log1p, and below them the difference.
 
@@ -85,12 +92,14 @@ def draw_variant(
     three tracks those with the largest fold changes are drawn.
 
     Args:
-        variant: as given.
+        variant: where it is drawn, normalised.
         profiles: (2, T, W) raw units, REF and ALT, from `TrackAlleles.profiles`.
         log_folds: (T,) log2.
         path: PNG to write.
         track_names: T names.
+        given: as it was written, for the title; None where that is `variant`.
     """
+    given = given or variant
     start, ref, alt = variant.trimmed()
     half = profiles.shape[-1] // 2
     gap = len(ref) if len(ref) != len(alt) else 0
@@ -127,12 +136,12 @@ def draw_variant(
         else:
             axis.axvline((first + last) / 2, color=GREY, lw=1.4, ls=":", label="variant")
     axes[0].legend(frameon=False, loc="lower right", bbox_to_anchor=(1, 0.98), ncols=3, borderaxespad=0)
-    name = "" if variant.name in (".", "") else f"  {variant.name}"
+    name = "" if given.name in (".", "") else f"  {given.name}"
     largest = log_folds[np.abs(log_folds).argmax()]
-    change = f"{_short(variant.ref)}>{_short(variant.alt)}"
+    change = f"{_short(given.ref)}>{_short(given.alt)}"
     word = "logfc" if len(log_folds) == 1 else "largest logfc"
     of = f"  ({len(chosen)} of {len(log_folds)} tracks)" if len(chosen) < len(log_folds) else ""
-    figure.suptitle(f"{variant.chrom}:{variant.start + 1} {change}{name}   {word} {largest:+.3f}{of}")
+    figure.suptitle(f"{given.chrom}:{given.start + 1} {change}{name}   {word} {largest:+.3f}{of}")
     axes[-1].set(xlim=(edges[0], edges[-1]), xlabel=f"position on {variant.chrom} (bp)")
     axes[-1].xaxis.set_major_locator(MaxNLocator(6, steps=[1, 2, 5, 10], integer=True))
     axes[-1].xaxis.set_major_formatter(FuncFormatter(lambda position, _: f"{position:,.0f}"))

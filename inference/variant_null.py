@@ -12,7 +12,7 @@ import pandas as pd
 
 from ..datasets_scripts.fasta import N_CODE, decode
 from ..datasets_scripts.variants import Variant
-from .variants import OK, GenomeBases, variant_status
+from .variants import OK, GenomeBases, normalised, variant_status
 
 _BLOCK = 4096  # bp of genome searched at a time
 _TRIES = 2000  # blocks
@@ -79,9 +79,11 @@ def matched_variants(
 
 def _like(template: Variant, genome: GenomeBases, chrom: str, rng: np.random.Generator) -> Variant | None:
     """Return a variant like a template in a random block of a chromosome; None where the block has no place for it."""
-    start, ref, alt = template.trimmed()
+    home = genome.known(template.chrom) or ""
+    placed = normalised(template, home, genome.fetch)
+    ref, alt = placed.ref, placed.alt
     behind = 2 if len(ref) == len(alt) else 1
-    context = genome.fetch(genome.known(template.chrom) or "", start - 1, start + behind)
+    context = genome.fetch(home, placed.start - 1, placed.start + behind)
     begin = int(rng.integers(max(1, genome.sizes[chrom] - _BLOCK)))
     block = genome.fetch(chrom, begin, min(begin + _BLOCK, genome.sizes[chrom]))
     reach = max(behind, len(ref)) + 1

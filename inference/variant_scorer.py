@@ -4,6 +4,7 @@ Both alleles of a variant are predicted in one batch. What the two kinds of mode
 `track_alleles.py` and `class_alleles.py`.
 """
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
@@ -18,7 +19,7 @@ from .class_alleles import ClassAlleles
 from .load import Classifier
 from .track_alleles import TrackAlleles
 from .variant_null import matched_variants, p_values, peak_variants, quantiles
-from .variants import GenomeBases, allele_windows, variant_status
+from .variants import OK, GenomeBases, allele_windows, normalised, normalised_text, variant_status
 
 VariantModels = AtacForTrackPrediction | Classifier | Sequence[AtacForTrackPrediction | Classifier]
 _ACTIVE = "active_allele_quantile"
@@ -38,6 +39,9 @@ class ScoreSettings:
         num_null: random variants for p-values; 0 for none.
         num_peaks: peaks that the active allele is compared with, at most.
         seed: of the random variants and peaks.
+
+    Raises:
+        ValueError: a pseudocount below 0, or one that is not finite.
     """
 
     window: int | None = None
@@ -48,6 +52,10 @@ class ScoreSettings:
     num_null: int = 0
     num_peaks: int = 1000
     seed: int = 0
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.pseudocount < math.inf:
+            raise ValueError(f"--pseudocount must be a finite number, 0 or more, got {self.pseudocount}")
 
 
 class VariantScorer:
@@ -87,6 +95,18 @@ class VariantScorer:
         """Return the status of each variant; see `variants.STATUSES`."""
         return [variant_status(variant, self.genome, self.alleles.longest) for variant in variants]
 
+    def normalised(self, variant: Variant) -> Variant:
+        """Return a variant whose status is "ok" as `variants.normalised`."""
+        return normalised(variant, self.genome.known(variant.chrom) or variant.chrom, self.genome.fetch)
+
+    def texts(self, variants: Sequence[Variant], statuses: Sequence[str]) -> list[str]:
+        """Return each variant as CHROM:POSITION:REF>ALT, normalised; "" for one whose status is not "ok"."""
+        chroms = [self.genome.known(variant.chrom) or variant.chrom for variant in variants]
+        return [
+            normalised_text(variant, chrom, self.genome.fetch) if status == OK else ""
+            for variant, chrom, status in zip(variants, chroms, statuses, strict=True)
+        ]
+
     def score(self, variants: Sequence[Variant]) -> dict[str, np.ndarray]:
         """Return the scores of variants whose status is "ok", (V, T) float64 by name."""
         size = self.settings.batch_size
@@ -107,11 +127,11 @@ class VariantScorer:
         options = {"input_length": self.input_length, "shifts": self.settings.shifts}
         windows = np.stack(
             [
-                allele_windows(variant, chrom, self.genome.fetch, **options)
+                allele_windows(self.normalised(variant), chrom, self.genome.fetch, **options)
                 for variant, chrom in zip(variants, chroms, strict=True)
             ]
         )
-        trimmed = [variant.trimmed() for variant in variants]
+        trimmed = [variant.trimmed() for variant in variants]  # normalising leaves the lengths as they are
         lengths = [(len(ref), len(alt)) for _, ref, alt in trimmed]
         predictions = self.alleles.predict(windows, lengths)
         same = (windows[:, :, 0] == windows[:, :, 1]).all((1, 2))

@@ -20,14 +20,15 @@ from typing import Any, Literal
 import numpy as np
 import pandas as pd
 
-from ..datasets_scripts.chrom_names import match_chroms
-from ..datasets_scripts.variants import variant_header
+from ..datasets_scripts.chrom_names import chrom_key, lost_rows, match_chroms, shown
+from ..datasets_scripts.variants import NORMALISED, variant_header
 from .metrics import finite_or_none
 from .ranking import auroc, average_precision, spearman
 from .variant_protocol import COUNTS, CountFilter, direction_metrics, informative_variants, variant_agreement
 
 Kind = Literal["counts", "effect", "label"]
 _KEY = ["chrom", "pos", "ref", "alt"]
+_CHROM = "chromosome of both"  # a column of a join
 _BOOTSTRAPS = 1000
 
 
@@ -87,13 +88,18 @@ def join(scores: pd.DataFrame, truth: pd.DataFrame, *, score: str) -> tuple[pd.D
         ValueError: no such score, or no variant in common.
     """
     if score not in scores:
-        known = [str(column) for column in scores.columns if column not in (*_KEY, "id", "status")]
+        known = [str(column) for column in scores.columns if column not in (*_KEY, "id", "status", NORMALISED)]
         raise ValueError(f"the scores have no column {score!r}; they have {', '.join(known)}")
     if "predicted" in truth:
         raise ValueError("the measured variants have a column 'predicted', where the score is to be put: rename it")
     names = match_chroms(truth["chrom"], scores["chrom"], what="the measured variants with the scored ones")
-    renamed = truth.assign(chrom=[names.get(chrom, chrom) for chrom in truth["chrom"]])
-    table = renamed.merge(scores[[*_KEY]].assign(predicted=_numbers(scores, score, gaps=True)), on=_KEY, how="left")
+    key = [_CHROM, *_KEY[1:]]  # either table may spell a chromosome in two ways
+    renamed = truth.assign(**{_CHROM: [chrom_key(names.get(chrom, chrom)) for chrom in truth["chrom"]]})
+    known = scores[_KEY[1:]].assign(
+        **{_CHROM: [chrom_key(chrom) for chrom in scores["chrom"]], "predicted": _numbers(scores, score, gaps=True)}
+    )
+    table = renamed.merge(known.drop_duplicates(key), on=key, how="left").drop(columns=_CHROM)
+    table["chrom"] = [names.get(chrom, chrom) for chrom in table["chrom"]]
     there = ~np.isnan(table["predicted"].to_numpy())
     if not there.any():
         raise ValueError(
@@ -123,6 +129,13 @@ def evaluate_variants(
         ValueError: a column is missing or holds no numbers, or no variant is left.
     """
     table, dropped = join(scores, truth, score=score)
+    lost = lost_rows(
+        "the measured variants",
+        kept=len(table),
+        read=len(truth),
+        unit="variants",
+        lost=["the others have no score", *_unknown_chroms(truth, scores)],
+    )
     if how.kind == "counts":
         counts = {name: _numbers(table, name) for name in COUNTS if name in table}
         kept, filtered = informative_variants(table.assign(**counts), how.rule)
@@ -142,10 +155,19 @@ def evaluate_variants(
     if how.kind == "label":
         found["positives"] = int(table["truth"].to_numpy().sum())
     found["measures"] = _measures(table["predicted"].to_numpy(), table["truth"].to_numpy(), how.kind, seed)
+    if lost:
+        found["warnings"] = [lost]
     if how.beside is not None:
         other = _numbers(table, how.beside)
         found["beside"] = {"score": how.beside, "measures": _measures(other, table["truth"].to_numpy(), how.kind, seed)}
     return table, found
+
+
+def _unknown_chroms(truth: pd.DataFrame, scores: pd.DataFrame) -> list[str]:
+    """Return what to say of chromosomes without a scored variant; nothing where there is none."""
+    there = {chrom_key(chrom) for chrom in scores["chrom"]}
+    unknown = [chrom for chrom in dict.fromkeys(truth["chrom"]) if chrom_key(chrom) not in there]
+    return [f"none is scored on {shown(unknown)}"] if unknown else []
 
 
 def bootstrap(

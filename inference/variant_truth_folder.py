@@ -31,7 +31,7 @@ def write_variants(table: pd.DataFrame, found: dict[str, Any], output: str | Pat
     """
     output = check_own_folder(output, overwrite, FILES, marks={"variants.json": ""})
     with finished_folder(output, overwrite) as folder:
-        (folder / "variants.json").write_text(json.dumps(found, indent=2, allow_nan=False) + "\n")
+        (folder / "variants.json").write_text(json.dumps(found, indent=2, allow_nan=False) + "\n", encoding="utf-8")
         table.to_csv(folder / "variants.tsv", sep="\t", index=False, float_format="%.6g")
         draw_variants(table, found, folder / "variants.png")
 

@@ -1,23 +1,26 @@
 """The two alleles of a variant as a model reads them, and why some are not read.
 
-A variant is first stripped of the bases that both alleles share. What is left starts at the base that Grover et al. put
-their SNVs on: index `input_length` / 2 - 1 of the window. Both alleles share the left flank base by base; to the right
-of an insertion or a deletion the window of ALT holds other bases of the genome than that of REF, so that both are full.
+A variant is first normalised on the genome (Tan et al. 2015): stripped of the bases that both alleles share, and an
+insertion or a deletion in a repeat put where the repeat begins, so that every way to write it gives the same windows.
+What is left starts at the base that Grover et al. put their SNVs on: index `input_length` / 2 - 1 of the window. Both
+alleles share the left flank base by base; to the right of an insertion or a deletion the window of ALT holds other
+bases of the genome than that of REF, so that both are full.
 """
 
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from ..datasets_scripts.chrom_names import match_chroms
-from ..datasets_scripts.fasta import Fasta, encode
+from ..datasets_scripts.fasta import Fasta, decode, encode
 from ..datasets_scripts.store import GenomeStore
 from ..datasets_scripts.variants import Variant
 from ..modeling import AtacConfig
 from .predict import cut_windows
 from .variant_scores import SMOOTHING_REACH
 
+_STEP = 64  # bp of a repeat looked at first
 OK = "ok"
 STATUSES = {
     OK: "scored",
@@ -57,6 +60,51 @@ class GenomeBases:
         return cut_windows(self.source.codes(chrom), np.array([start]), end - start)[0]
 
 
+Fetch = Callable[[str, int, int], np.ndarray]
+
+
+def normalised(variant: Variant, chrom: str, fetch: Fetch) -> Variant:
+    """Return a variant without shared bases, an indel at the left end of the places where it can be written.
+
+    As `bcftools norm` and vt do it (Tan et al. 2015, doi 10.1093/bioinformatics/btv112), but for the base before an
+    indel, which VCF writes and this leaves out.
+
+    Args:
+        variant: of plain sequence; its REF allele is the genome's.
+        chrom: its chromosome under the genome's name.
+        fetch: as `GenomeBases.fetch`.
+    """
+    start, ref, alt = variant.trimmed()
+    bases = ref or alt
+    if bool(ref) == bool(alt):  # a substitution has one place
+        return replace(variant, start=start, ref=ref, alt=alt)
+    step = _STEP
+    while start > 0:
+        before = decode(fetch(chrom, max(0, start - step), start))
+        shift = 0
+        while shift < len(before) and before[-1 - shift] == bases[-1 - shift % len(bases)]:
+            shift += 1
+        turn = shift % len(bases)
+        bases = bases[len(bases) - turn :] + bases[: len(bases) - turn]
+        start -= shift
+        if shift < len(before):
+            break
+        step *= 2
+    return replace(variant, start=start, ref=bases if ref else "", alt="" if ref else bases)
+
+
+def normalised_text(variant: Variant, chrom: str, fetch: Fetch) -> str:
+    """Return a variant as CHROM:POSITION:REF>ALT (1-based), normalised, with an indel's base before it as in VCF."""
+    placed = normalised(variant, chrom, fetch)
+    start, ref, alt = placed.start, placed.ref, placed.alt
+    if not ref or not alt:
+        at = start - 1 if start else start + len(ref)  # an indel of the first base is written with the one behind it
+        anchor = decode(fetch(chrom, at, at + 1))
+        ref, alt = (anchor + ref, anchor + alt) if start else (ref + anchor, alt + anchor)
+        start = max(0, start - 1)
+    return f"{variant.chrom}:{start + 1}:{ref}>{alt}"
+
+
 def first_base(input_length: int) -> int:
     """Return the index in a window that is not shifted of a variant's first base."""
     return input_length // 2 - 1
@@ -65,7 +113,7 @@ def first_base(input_length: int) -> int:
 def allele_windows(
     variant: Variant,
     chrom: str,
-    fetch: Callable[[str, int, int], np.ndarray],
+    fetch: Fetch,
     *,
     input_length: int,
     shifts: Sequence[int] = (0,),
@@ -73,7 +121,7 @@ def allele_windows(
     """Return the windows of both alleles, (S, 2, input_length) uint8 codes: REF, then ALT.
 
     Args:
-        variant: of plain sequence.
+        variant: of plain sequence, `normalised`.
         chrom: its chromosome under the genome's name.
         fetch: as `GenomeBases.fetch`.
         input_length: bp of a window.

@@ -19,7 +19,7 @@ def test_a_curve_prints_its_summary(tmp_path) -> None:
     train(load_recipe(data=str(store.path), preset="cnn-tiny", max_steps=1, **small), tmp_path / "base", progress=False)
     small_store(tmp_path / "new", seed=1)
     options = ["--base", tmp_path / "base", "--data", tmp_path / "new", "-o", tmp_path / "curve", "--modes", "head"]
-    options += ["--fractions", "50", "--seeds", 1, "--max-steps", 1, "--device", "cpu", "--set", "batch_size=4"]
+    options += ["--fractions", "0.5", "--seeds", 1, "--max-steps", 1, "--device", "cpu", "--set", "batch_size=4"]
     options += ["--set", "max_jitter=256", "--metric", "pearson_4bp", "--keep-models", "--json"]
     options += ["--no-floor"]
     result = RUNNER.invoke(app, ["curve", *map(str, options)])
@@ -36,7 +36,12 @@ def test_a_curve_prints_its_summary(tmp_path) -> None:
 @pytest.mark.parametrize(
     ("option", "value", "message"),
     [
-        ("--fractions", "1;2", "--fractions takes percentages such as 1,10,100, got '1;2'"),
+        ("--fractions", "1;2", "--fractions takes shares such as 0.01,0.1,1, got '1;2'"),
+        (
+            "--fractions",
+            "0.1,10",
+            "--fractions takes shares above 0 and up to 1, where 0.01 is 1 % of the windows, got 10",
+        ),
         ("--part", "tset", "--part must be one of train, valid, test, got 'tset'"),
         ("--base", "./none", "no model folder './none'"),
     ],

@@ -103,3 +103,27 @@ def test_place_intervals_renames_sorts_and_counts() -> None:
     assert dropped == {"chromosome not in the genome": 1, "chromosome not chosen": 1}
     with pytest.raises(ValueError, match=r"a\.bed with the genome: \[3, 1, 2, x\] against \[NC_1\]"):
         place_intervals(table, {"NC_1": 10}, genome_chroms=["NC_1"], what="a.bed")
+
+
+@pytest.mark.parametrize(
+    ("more", "summit"),
+    [
+        ("5.1\t3.2\t2.1\t10", 10),
+        ("5.1\t3.2\t2.1\t.", 150),  # none: the midpoint
+        ("5.1\t3.2\t2.1\t-1", 150),
+        ("5.1\t3.2\t2.1\t10" + "\t1" * 10, 10),  # IDR
+        ("5.1\t3.2\t2.1\t10\t7\tgene", 10),
+        ("0\t300\t0\t2\t100,100,\t0,200,", 150),  # BED12
+        ("0\t300\t0\t1\t300\t0", 150),
+    ],
+)
+def test_the_summit_is_column_10_of_narrow_peak(tmp_path, more, summit) -> None:
+    (tmp_path / "a.bed").write_text(f"chr1\t0\t300\tp\t100\t.\t{more}\n")
+    assert read_peaks(tmp_path / "a.bed")["summit"].tolist() == [summit]
+
+
+def test_an_hla_allele_is_a_chromosome() -> None:
+    assert parse_region("HLA-A*01:01:01:01") == ("HLA-A*01:01:01:01", None, None)
+    assert parse_region("HLA-DRB1*15:01:01:02:5-70") == ("HLA-DRB1*15:01:01:02", 5, 70)
+    with pytest.raises(ValueError, match="must be NAME or NAME:START-END"):
+        parse_region("chr1:100")

@@ -69,3 +69,34 @@ def test_signal_is_no_reads(tmp_path) -> None:
         ValueError, match=r"--fragments must be a file of reads or fragments, got .*a\.bw, a bigwig file"
     ):
         recognise_kind(tmp_path / "a.bw", reads=True)
+
+
+BED = {
+    "peaks with a score": "chr1\t0\t300\tpeak_{i}\t10{i}\n",
+    "named by genes": "chr1\t0\t300\tCAT{i}\t10{i}\n",
+    "one barcode of many": "chr1\t0\t300\tAAAC-1\t1\nchr1\t0\t300\tpeak_{i}\t1\n",
+    "BED12": "chr1\t0\t300\tp\t0\t.\t0\t300\t0\t1\t300,\t0,\n",
+}
+
+
+@pytest.mark.parametrize("text", BED.values(), ids=BED)
+def test_columns_without_a_second_witness_ask_for_a_kind(tmp_path, text) -> None:
+    (tmp_path / "a.bed").write_text("".join(text.format(i=i) for i in range(5)))
+    with pytest.raises(ValueError, match="may be fragments or peaks: give it by --fragments, or say what it is"):
+        recognise_kind(tmp_path / "a.bed")
+
+
+def test_ids_in_column_4_are_no_signal(tmp_path) -> None:
+    path = tmp_path / "a.bed"
+    path.write_text("chr1\t0\t300\t1\nchr1\t400\t700\t2\n")
+    with pytest.raises(ValueError, match="may be bedGraph or peaks: say what it is by --kind"):
+        recognise_kind(path)
+    path.write_text("chr1\t0\t300\t1\nchr1\t300\t700\t2\n")  # end to end
+    assert recognise_kind(path) == "bedgraph"
+    path.write_text('track type="bedGraph"\nchr1\t0\t300\t1\nchr1\t400\t700\t2\n')
+    assert recognise_kind(path) == "bedgraph"
+
+
+def test_narrow_peak_of_idr_is_peaks(tmp_path) -> None:
+    (tmp_path / "a.bed").write_text(LINES["peaks"].strip() + "\t1.5" * 10 + "\n")
+    assert recognise_kind(tmp_path / "a.bed") == "peaks"

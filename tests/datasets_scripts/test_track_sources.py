@@ -3,10 +3,12 @@ import json
 import numpy as np
 import pytest
 from chromhub.datasets_scripts import tn5, track_sources
+from chromhub.datasets_scripts.fasta import decode
+from chromhub.datasets_scripts.folds import Split
 from chromhub.datasets_scripts.reads import ReadRules
 from chromhub.datasets_scripts.store_inputs import TrackSource
 
-from .conftest import SIZES, toy_codes, toy_signal
+from .conftest import SIZES, toy_codes, toy_signal, write_fasta
 
 CELLS = "chr1\t100\t200\tAA-1\t1\nchr1\t100\t300\tCC-1\t1\nchr2\t0\t50\tAA-1\t1\nchr2\t8\t9\tGG-1\t1\n"
 
@@ -170,3 +172,49 @@ def test_a_wrong_tn5_shift_is_noted(toy, monkeypatch) -> None:
         found[name] = [note for note in report(store, "track f")["notes"] if "Tn5" in note]
     assert found["right"] == []
     assert found["raw"][0].endswith("--tn5-shift 4,-4 puts both on it")
+
+
+def shared_scaffold(toy):
+    """Return a genome of chr1, chr2 and a scaffold, all of the same name but the chromosomes in the files below."""
+    sequences = {chrom: decode(toy_codes(chrom)) for chrom in SIZES}
+    return write_fasta(toy.folder / "s.fa", {**sequences, "KI270728.1": "ACGT" * 500})
+
+
+def test_a_shared_scaffold_does_not_hide_the_chromosomes(toy) -> None:
+    text = "1\t100\t200\n2\t100\t200\n2\t500\t700\nKI270728.1\t10\t20\n"
+    tracks = (
+        TrackSource("f", toy.file("f.bed", text), "fragments"),
+        TrackSource("g", toy.file("g.bedgraph", "".join(f"{line}\t1\n" for line in text.splitlines())), "bedgraph"),
+    )
+    peaks, fasta = toy.file("p.bed", text), shared_scaffold(toy)
+    store = toy.build(fasta=fasta, tracks=tracks, peaks=peaks, summary="sum", bin_size=4)
+    sums = {chrom: [float(store.signal(chrom, name).sum()) for name in "fg"] for chrom in store.chrom_sizes}
+    assert sums == {"chr1": [2, 100], "chr2": [4, 300], "KI270728.1": [2, 10]}
+    assert len(store.peaks) == 4
+    assert [entry.get("warnings", []) for entry in store.report()] == [[]] * len(store.report())
+
+
+def test_what_loses_over_half_says_what(toy) -> None:
+    text = "chr1\t100\t200\nNC_1\t100\t200\nNC_2\t500\t700\n"
+    track = TrackSource("f", toy.file("f.bed", text), "fragments")
+    store = toy.build(tracks=(track,), peaks=toy.file("p.bed", text), summary="sum")
+    lost = "only 1 of 3 {} are kept (2 chromosome not in the genome, the genome lacks [NC_1, NC_2]): is it of the same"
+    for name, file, unit in (("track f", "f.bed", "fragments"), ("peaks", "p.bed", "peaks")):
+        (warning,) = report(store, name)["warnings"]
+        assert warning.startswith(f"{name} {file}: {lost.format(unit)}")
+
+
+def test_a_chromosome_of_another_length_matters_where_it_is_read(toy) -> None:
+    sizes = {**SIZES, "chr2": SIZES["chr2"] - 2}
+    path = toy.bigwig("n.bw", sizes, lambda chrom: np.ones(sizes[chrom], np.float32))
+    with pytest.raises(ValueError, match=r"n\.bw says chr2 has 37999 bp, the FASTA's chr2 has 38001"):
+        toy.build(tracks=(TrackSource("n", path),))
+    split = Split(("chr1:0-10000",), ("chr1:10000-20000",), ("chr1:20000-30000",))
+    for options in ({"tracks": (TrackSource("n", path),), "chroms": ("chr1",)}, {"tracks": (_without_chr2(path),)}):
+        store = toy.build("s", overwrite=True, split=split, summary="sum", peaks=None, **options)
+        assert float(store.signal("chr1", "n").sum()) == SIZES["chr1"]
+        assert any(note.startswith("chr2 has 37,999 bp") for note in report(store, "track n")["notes"])
+
+
+def _without_chr2(path) -> TrackSource:
+    return TrackSource("n", path, exclude=("chr2",))

@@ -113,6 +113,10 @@ def test_the_floor_and_the_untuned_base_stand_beside_the_modes(base, data, tmp_p
         ({"modes": ()}, "modes must be given, each once, got none"),
         ({"modes": ("loar",)}, "mode"),
         ({"seeds": 0}, "seeds must be at least 1, got 0"),
+        (
+            {"fractions": (0.02, 1.0), **SMALL},
+            "the share 0.02 of the training windows is 2, and a cell needs 4 or more",
+        ),
     ],
 )
 def test_what_is_no_curve_is_refused(base, data, tmp_path, options, message) -> None:

@@ -56,3 +56,10 @@ def test_the_measured_file_covers_sizes_and_modes():
         assert all(0 < of["mean"] < 1 and of["parameters_trained"] > 0 for of in size["modes"].values())
     for windows in (1, 1000, 10**7):
         assert mode_for(windows)[0] in ("head", "full", "lora", "two-stage")
+
+
+@pytest.mark.parametrize(("new_head", "mode"), [(False, "lora"), (True, "full")])
+def test_the_table_of_classifiers_says_nothing_of_signal(monkeypatch, new_head, mode):
+    monkeypatch.setattr(module, "mode_for", None)  # not asked
+    chosen = module.default_mode(base="runs/a", data="data/a", new_head=new_head)
+    assert chosen == (mode, f"mode {mode}: of models of signal none was measured; --mode chooses another")

@@ -143,3 +143,18 @@ def test_defaults_by_mode(fields, expected):
 def test_modes_and_their_fields_are_checked(fields, sentence):
     with pytest.raises(ValueError, match=sentence):
         load_recipe(data="d", **fields)
+
+
+@pytest.mark.parametrize(
+    ("fields", "sentence"),
+    [
+        ({"class_weights": [-1, 1]}, r"class_weights must be 0 or more, and not both 0, got \[-1.0, 1.0\]"),
+        ({"class_weights": [0, 0]}, "class_weights must be 0 or more, and not both 0"),
+        ({"class_weights": [1, float("nan")]}, "class_weights.* must be valid, got"),
+        ({"learning_rate": float("inf")}, "finite number"),
+        ({"weight_decay": float("nan")}, "greater than or equal to 0|finite number"),
+    ],
+)
+def test_numbers_are_finite_and_weights_not_negative(fields, sentence):
+    with pytest.raises(ValueError, match=sentence):
+        load_recipe(data="d", base="b", task="classification", **fields)

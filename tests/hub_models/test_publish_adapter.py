@@ -4,7 +4,7 @@ from pathlib import Path
 import pytest
 import torch
 from chromhub.hub_models.card import Publication
-from chromhub.hub_models.publish import publish
+from chromhub.hub_models.publish import prepare, publish
 from chromhub.inference.load import load_model
 from huggingface_hub import HfApi, ModelCard
 from transformers import AutoModel
@@ -53,6 +53,9 @@ def test_an_adapter_on_a_local_folder_needs_a_name_for_it(hub, adapter) -> None:
     with pytest.raises(ValueError, match="'org/tiny' is not on the Hub"):
         publish(adapter, Publication("org/tiny-lora", license="mit", base_model="org/tiny"))
     assert hub.repos == {}
+    with pytest.raises(ValueError, match=r"chromhub merge .*adapter -o FOLDER"):
+        prepare(adapter, Publication("org/tiny-lora", license="mit"), adapter.parent / "ready")
+    assert not (adapter.parent / "ready").exists()
 
 
 def test_an_adapter_is_not_pushed_onto_another_base(hub, run, adapter, tmp_path) -> None:

@@ -10,6 +10,7 @@ from chromhub.inference import score as score_module
 from chromhub.inference.ranks import Ranks
 from chromhub.inference.score import score_file
 from chromhub.inference.variant_scorer import ScoreSettings, VariantScorer
+from chromhub.inference.variant_tables import info_keys
 from chromhub.inference.variants import GenomeBases
 from chromhub.modeling import AtacConfig, AtacForTrackPrediction
 
@@ -270,3 +271,62 @@ def test_a_target_too_short_to_smooth(store):
     ref, alt = np.repeat(signal, 64, axis=1)[:, 511 - 128 : 511 + 128].mean(1)  # half the target
     assert scores["ref_signal"][0, 0] == pytest.approx(ref, rel=1e-5)
     assert scores["logfc"][0, 0] == pytest.approx(np.log2((alt + 1e-3) / (ref + 1e-3)), abs=1e-5)
+
+
+def test_an_indel_scores_alike_in_every_notation(tiny_model, tmp_path):
+    sequence = bases("chrB", 0, 3000) + "A" * 30 + "C" + bases("chrB", 3000, 6000)
+    (tmp_path / "g.fa").write_text(f">chrB\n{sequence}\n")
+    first = len(sequence[:3000].rstrip("A"))  # where the run of A begins
+    rows = [(first, sequence[first - 1] + "A", sequence[first - 1], "L"), (3029, "AA", "A", "R")]
+    lines = ["chrom\tpos\tref\talt\tid", *(f"{'chrB' if n == 'L' else 'B'}\t{p}\t{r}\t{a}\t{n}" for p, r, a, n in rows)]
+    (tmp_path / "a.tsv").write_text("\n".join(lines))
+    settings = ScoreSettings(num_null=3)
+    written = score_file(
+        [tiny_model], Fasta(tmp_path / "g.fa"), tmp_path / "a.tsv", tmp_path / "b.tsv", settings=settings
+    )
+    table = pd.read_csv(written.path, sep="\t")
+    assert (table["pos"].tolist(), table["ref"].tolist()) == ([first, 3029], [rows[0][1], "AA"])  # as given
+    assert [text.split(":", 1)[1] for text in table["normalised"]] == [f"{first}:{rows[0][1]}>{rows[0][2]}"] * 2
+    left, right = (table.drop(columns=["chrom", "pos", "id", "ref", "alt", "normalised"]).iloc[i] for i in (0, 1))
+    assert left.equals(right)
+    assert left["status"] == "ok"
+
+
+def test_a_carriage_return_in_a_field_is_refused(tiny_model, store, tmp_path):
+    text = write_vcf(tmp_path / "a.vcf").read_text().replace("\tv2\t", "\tv\r2\t")
+    (tmp_path / "a.vcf").write_text(text, newline="")
+    with pytest.raises(ValueError, match=r"a\.vcf, line 6: must hold no carriage return but at its end"):
+        run(tiny_model, store, tmp_path / "a.vcf", tmp_path / "b.vcf")
+    (tmp_path / "a.vcf").write_bytes(write_vcf(tmp_path / "c.vcf").read_bytes().replace(b"\n", b"\r\n"))
+    assert run(tiny_model, store, tmp_path / "a.vcf", tmp_path / "b.vcf").counts["ok"] == 11
+
+
+def test_a_vcf_scored_twice_has_each_key_once(tiny_model, store, tmp_path):
+    given = write_vcf(tmp_path / "a.vcf", 3)
+    given.write_bytes(given.read_bytes().replace(b"\tv1\t", b"\tv\xe9\t"))  # Latin-1
+    once = run(tiny_model, store, given, tmp_path / "b.vcf").path
+    twice = run(tiny_model, store, once, tmp_path / "c.vcf").path
+    assert twice.read_bytes() == once.read_bytes()
+    assert b"\tv\xe9\t" in once.read_bytes()
+
+
+def test_keys_of_info_differ():
+    assert info_keys(["a", "A", "rep-1", "rep.1"]) == [
+        "CHROMHUB_A",
+        "CHROMHUB_A_2",
+        "CHROMHUB_REP_1",
+        "CHROMHUB_REP_1_2",
+    ]
+
+
+def test_a_vcf_that_spells_a_chromosome_in_two_ways_loses_none(tiny_model, store, tmp_path):
+    first = some_variants(1)[0]
+    lines = ["chrom\tpos\tref\talt", *(f"{c}\t{first.start + 1}\t{first.ref}\t{first.alt}" for c in ("chrA", "A"))]
+    lines += [f"chrQ\t{i}\tA\tC" for i in range(1, 4)]
+    (tmp_path / "a.tsv").write_text("\n".join(lines))
+    written = run(tiny_model, store, tmp_path / "a.tsv", tmp_path / "b.tsv")
+    assert written.counts == {"ok": 2, "unknown_chrom": 3}
+    assert written.warnings == (
+        f"{tmp_path / 'a.tsv'}: only 2 of 5 variants are kept (3 unknown_chrom, the genome lacks [chrQ]): is it of the "
+        "same genome?",
+    )

@@ -3,7 +3,14 @@ import pytest
 from chromhub.datasets_scripts.fasta import Fasta, encode
 from chromhub.datasets_scripts.variants import Variant
 from chromhub.inference.variant_null import Sample, matched_variants, p_values, peak_variants, quantiles
-from chromhub.inference.variants import AlleleGrid, GenomeBases, allele_windows, variant_status
+from chromhub.inference.variants import (
+    AlleleGrid,
+    GenomeBases,
+    allele_windows,
+    normalised,
+    normalised_text,
+    variant_status,
+)
 from chromhub.modeling import AtacConfig
 
 from .toy_genome import toy_codes, toy_fasta, toy_store
@@ -155,3 +162,53 @@ def test_summits_as_variants(genome):
     assert peak_variants(peaks, genome, count=9, rng=np.random.default_rng(0)) == [
         Variant("chrB", 50, bases("chrB", 50, 51), bases("chrB", 50, 51))
     ]
+
+
+def _text_genome(sequence):
+    """Return a `fetch` of one chromosome, N beyond its ends."""
+    codes = encode("N" * 3000 + sequence + "N" * 3000)
+    return lambda chrom, start, end: codes[start + 3000 : end + 3000]
+
+
+REPEAT = "GATTC" + "A" * 200 + "G" + "CATCATCATT" + "GG"  # positions 0-4, 5-204, 205, 206-215, 216-217
+
+
+@pytest.mark.parametrize(
+    ("variant", "expected", "text"),
+    [
+        (Variant("c", 204, "AG", "G"), (5, "A", ""), "c:5:CA>C"),  # an A of 200, written at the right end
+        (Variant("c", 100, "AA", "A"), (5, "A", ""), "c:5:CA>C"),  # and in the middle
+        (Variant("c", 4, "CA", "C"), (5, "A", ""), "c:5:CA>C"),
+        (Variant("c", 204, "A", "AAA"), (5, "", "AA"), "c:5:C>CAA"),
+        (Variant("c", 212, "CATT", "T"), (206, "CAT", ""), "c:206:GCAT>G"),  # three units of CAT
+        (Variant("c", 208, "TCAT", "T"), (206, "CAT", ""), "c:206:GCAT>G"),
+        (Variant("c", 213, "AT", "ATCAT"), (206, "", "CAT"), "c:206:G>GCAT"),
+        (Variant("c", 0, "GA", "A"), (0, "G", ""), "c:1:GA>A"),  # no base before it to anchor it
+        (Variant("c", 1, "ATT", "AGT"), (2, "T", "G"), "c:3:T>G"),  # a substitution has one place
+        (Variant("c", 3, "TCA", "TGGA"), (4, "C", "GG"), "c:5:C>GG"),
+    ],
+)
+def test_indels_are_left_aligned(variant, expected, text) -> None:
+    fetch = _text_genome(REPEAT)
+    found = normalised(variant, "c", fetch)
+    assert (found.start, found.ref, found.alt) == expected
+    assert normalised_text(variant, "c", fetch) == text
+
+
+def test_every_way_to_write_an_indel_gives_the_same_windows() -> None:
+    rng = np.random.default_rng(0)
+    for _ in range(50):
+        unit = "".join(rng.choice(list("ACGT"), rng.integers(1, 4)))
+        left, right = ("".join(rng.choice(list("ACGT"), 300)) for _ in range(2))
+        run = unit * int(rng.integers(3, 90))
+        sequence = left + run + right
+        fetch = _text_genome(sequence)
+        found = []
+        for shift in range(0, len(run) - len(unit), len(unit)):
+            at = 300 + shift
+            deletion = Variant("c", at - 1, sequence[at - 1 : at + len(unit)], sequence[at - 1])
+            insertion = Variant("c", at - 1, sequence[at - 1], sequence[at - 1] + unit)
+            placed = [normalised(variant, "c", fetch) for variant in (deletion, insertion)]
+            found.append([allele_windows(variant, "c", fetch, input_length=512) for variant in placed])
+        for windows in found[1:]:
+            np.testing.assert_array_equal(windows, found[0])
