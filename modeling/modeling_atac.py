@@ -72,7 +72,6 @@ class AtacPreTrainedModel(PreTrainedModel):
         "MlstmBlock",
         "SlstmBlock",
     ]
-    _can_compile_fullgraph = True
     stem: nn.Module
     core: nn.Module
 
@@ -80,6 +79,7 @@ class AtacPreTrainedModel(PreTrainedModel):
         super().__init__(config)
         # plain numbers, which torch.compile can read where it cannot read a config's properties
         self.fixed_length, self.length_multiple = config.fixed_length, config.length_multiple
+        self._can_compile_fullgraph = config.core_config.type != "lstm"  # PyTorch does not compile `nn.LSTM`
 
     @torch.no_grad()
     def _init_weights(self, module: nn.Module) -> None:
@@ -137,6 +137,10 @@ class AtacPreTrainedModel(PreTrainedModel):
             context_fn=lambda: (nullcontext(), _fixed_statistics(self)),
         )
         super()._set_gradient_checkpointing(enable, once, **kwargs)
+
+    def at_hand(self, inputs: Tensor) -> Tensor:
+        """Return `inputs` on the model's device; as they are where its weights are offloaded and come when needed."""
+        return inputs if self.device.type == "meta" else inputs.to(self.device)
 
     def features(self, inputs: Tensor) -> tuple[Tensor, Tensor]:
         """Return what stem (B, C, L') and core (B, F, P) make of codes (B, L) or a one-hot (B, 4, L)."""
@@ -249,7 +253,7 @@ class AtacForTrackPrediction(AtacPreTrainedModel):
             raise ValueError("`predict` needs evaluation mode; call model.eval() first")
         if adapter_names is not None:
             return predict_mixed(self, inputs, adapter_names, predict=partial(self.predict, target_only=target_only))
-        inputs = inputs.to(self.device)
+        inputs = self.at_hand(inputs)
         fast = fast_prediction(self, inputs, target_only=target_only)
         if fast is not None:
             return fast
