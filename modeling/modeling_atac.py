@@ -81,6 +81,11 @@ class AtacPreTrainedModel(PreTrainedModel):
         self.fixed_length, self.length_multiple = config.fixed_length, config.length_multiple
         self._can_compile_fullgraph = config.core_config.type != "lstm"  # PyTorch does not compile `nn.LSTM`
 
+    @classmethod
+    def from_pretrained(cls, *args: Any, **kwargs: Any) -> Any:
+        """Load as transformers does, which of a part on disk (`device_map`) would not read the buffers."""
+        return super().from_pretrained(*args, **{**kwargs, "offload_buffers": True})
+
     @torch.no_grad()
     def _init_weights(self, module: nn.Module) -> None:
         """Initialise as PyTorch does by default, which is what the reference trained from."""

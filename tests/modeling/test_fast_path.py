@@ -329,7 +329,7 @@ def quantised(model, folder):
 
 
 @pytest.mark.filterwarnings("ignore:torch.ao.quantization is deprecated", "ignore:torch.quantize_per_tensor")
-@pytest.mark.parametrize(("place", "tolerance"), [(offloaded, 1e-5), (on_disk, 1e-5), (quantised, 0.1)])
+@pytest.mark.parametrize(("place", "tolerance"), [(offloaded, 1e-5), (on_disk, 1e-5), (quantised, 0.5)])  # of 8 bits
 @pytest.mark.parametrize("name", EVERY)
 def test_weights_that_lie_elsewhere(name, place, tolerance, tmp_path):
     model, inputs = random_model(name), random_codes()
@@ -340,9 +340,9 @@ def test_weights_that_lie_elsewhere(name, place, tolerance, tmp_path):
     assert relative(placed.predict(inputs, target_only=True), expected) < tolerance
     with torch.no_grad():
         forward = placed(inputs).predictions
-    crop = model.config.crop_bins
-    assert relative(forward[..., crop:-crop], expected) < tolerance
-    assert relative(predict_groups(placed, inputs, group=2, crop=crop), expected) < tolerance
+    crop, exactly = model.config.crop_bins, placed.predict(inputs, target_only=True)
+    assert relative(forward[..., crop:-crop], exactly) < 1e-5
+    assert relative(predict_groups(placed, inputs, group=2, crop=crop), exactly) < 1e-5
 
 
 def test_an_offloaded_classifier_with_kmers():
