@@ -22,7 +22,7 @@ from .folds import PARTS, Part, Split
 from .row_layout import RowLayout
 
 FORMAT = "chromhub-shards"
-VERSION = 1
+VERSION = 2  # 1 had codes as binary values
 LAYOUT_FILE = "shards.json"
 WINDOWS_FILE = "windows.parquet"
 _HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*/[\w.-]+")

@@ -207,7 +207,7 @@ class AtacForTrackPrediction(AtacPreTrainedModel):
         inputs: Tensor,
         labels: Tensor | None = None,
         mask: Tensor | None = None,
-        mappability_labels: Tensor | None = None,
+        mappable: Tensor | None = None,
         return_dict: bool | None = None,
         **_: Any,
     ) -> TrackOutput | tuple[Tensor, ...]:
@@ -217,7 +217,7 @@ class AtacForTrackPrediction(AtacPreTrainedModel):
             inputs: (B, L) base codes, A0 C1 G2 T3 N4, or (B, 4, L) one-hot in the order A, C, G, T.
             labels: (B, T, N) raw signal; the model transforms it by `config.target_transform`.
             mask: (B, N) or (B, T, N), 1 where a bin counts in the loss.
-            mappability_labels: (B, L), 1 where a base is mappable; used by a model with a mappability head.
+            mappable: (B, L), 1 where a base is mappable; used by a model with a mappability head.
             return_dict: False returns a tuple.
 
         Returns:
@@ -226,6 +226,7 @@ class AtacForTrackPrediction(AtacPreTrainedModel):
         Raises:
             ValueError: `inputs` has another shape, or a length that the model cannot read.
         """
+        mappable = _.get("mappability_labels", mappable)  # its former name, by which a Trainer took it for labels
         stem, features = self.features(inputs)
         predictions = self.head_activation(self._bins(self.head(features.transpose(1, 2))))
         loss = mappability = None
@@ -233,8 +234,8 @@ class AtacForTrackPrediction(AtacPreTrainedModel):
             loss = self.track_loss(predictions.float(), labels.float(), mask)
         if self.config.mappability_weight:
             mappability = self.mappability_head(stem)
-            if loss is not None and mappability_labels is not None:
-                second = self.mappability_head.loss(mappability, mappability_labels, called_bases(inputs))
+            if loss is not None and mappable is not None:
+                second = self.mappability_head.loss(mappability, mappable, called_bases(inputs))
                 loss = loss + self.config.mappability_weight * second
         output = TrackOutput(loss=loss, predictions=predictions, last_hidden_state=features, mappability=mappability)
         return output.to_tuple() if return_dict is False else output
