@@ -28,7 +28,7 @@ from .track_sources import Progress, read_once
 _TABLES = ("gaps", "peaks", "blacklist", "unmappable")
 # What a track's bins do not depend on, or that its key holds by itself.
 _NOT_OF_TRACKS = {
-    *("fasta", "tracks", "split", "peaks", "blacklist", "unmappable", "mask_regions", "genome", "chroms"),
+    *("fasta", "tracks", "split", "peaks", "blacklist", "unmappable", "mask_regions", "genome", "chroms", "assay"),
     *("bin_size", "summary"),
 }
 
@@ -106,6 +106,7 @@ def build_store(
             "format": FORMAT,
             "version": VERSION,
             "genome": inputs.genome,
+            **({"assay": inputs.assay} if inputs.assay else {}),
             "bin_size": inputs.bin_size,
             "summary": summary,
             "chroms": [{"name": n, "size": s, "digest": genome.digests[n]} for n, s in genome.sizes.items()],

@@ -98,6 +98,7 @@ def export_shards(
         signal_dtype="float16" if _fits_float16(store) else "float32",
         mappability=not store.unmappable.empty,
         masks=store.has_masks,
+        assay=store.assay,
     )
     with finished_folder(output, overwrite) as folder:
         (folder / "data").mkdir()

@@ -61,6 +61,7 @@ class RowLayout:
         signal_dtype: "float32", or "float16" where that is exact.
         mappability: whether rows say which bases are mappable.
         masks: whether rows say which bins of which track were measured.
+        assay: what the tracks measure, or "".
     """
 
     genome: str
@@ -77,6 +78,7 @@ class RowLayout:
     signal_dtype: str
     mappability: bool
     masks: bool
+    assay: str = ""
 
     @property
     def row_length(self) -> int:

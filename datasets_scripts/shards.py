@@ -110,6 +110,11 @@ class Shards:
         return self.layout.genome
 
     @property
+    def assay(self) -> str:
+        """What the tracks measure, or ""."""
+        return self.layout.assay
+
+    @property
     def chrom_sizes(self) -> dict[str, int]:
         """Bp of each chromosome."""
         return self.layout.chrom_sizes

@@ -12,7 +12,6 @@ Chromosomes lie one after the other with PADDING bp of N and zero signal before,
 that hangs off a chromosome's end reads N and 0 without a branch.
 """
 
-import mmap
 from collections.abc import Callable, Mapping
 from functools import cached_property, partial
 from pathlib import Path
@@ -25,7 +24,16 @@ from .bed import sizes_of
 from .chrom_names import shown
 from .folds import Split
 from .interval_runs import Runs
-from .store_files import PADDING, check_present, flat_layout, map_array, read_description, read_json, read_table
+from .store_files import (
+    PADDING,
+    check_present,
+    flat_layout,
+    map_array,
+    read_description,
+    read_json,
+    read_table,
+    release_pages,
+)
 
 FORMAT = "chromhub-store"
 VERSION = 1
@@ -42,6 +50,7 @@ class GenomeStore:
     Attributes:
         path: the folder.
         genome: name of the assembly, or "".
+        assay: what its tracks measure, or "".
         chrom_sizes: bp of each chromosome.
         chrom_digests: first 16 hex digits of the SHA-256 of each chromosome's codes.
         bin_size: bp per bin.
@@ -56,6 +65,7 @@ class GenomeStore:
         self.path = path
         self.description = dict(description)
         self.genome: str = description["genome"]
+        self.assay: str = description.get("assay", "")
         self.chrom_sizes: dict[str, int] = {c["name"]: c["size"] for c in description["chroms"]}
         self.chrom_digests: dict[str, str] = {c["name"]: c["digest"] for c in description["chroms"]}
         self.bin_size: int = description["bin_size"]
@@ -145,9 +155,7 @@ class GenomeStore:
         A pass over a whole genome that calls it now and then holds only what it is reading.
         """
         for array in (self._codes, *self._tracks):
-            mapped = getattr(array, "_mmap", None)
-            if mapped is not None and hasattr(mmap, "MADV_DONTNEED"):
-                mapped.madvise(mmap.MADV_DONTNEED)
+            release_pages(array)
 
     def offset(self, chrom: str) -> int:
         """Return where a chromosome starts in the flat arrays, in bp."""

@@ -21,7 +21,7 @@ from transformers import set_seed
 from ..datasets_scripts.described import Described
 from ..datasets_scripts.landscape import LandscapeData
 from ..inference.cpu import bf16_warning, device_name, pick_device, prepare_cpu
-from ..inference.figures import training_curve
+from ..inference.figures import loss_name, training_curve
 from ..inference.provenance import find_provenance, refuse_leak
 from ..modeling import DnaFeatureExtractor
 from .adapters import attach, save_adapter
@@ -217,7 +217,7 @@ def train(
         recipe.write(staged / "recipe.yaml")
         write_provenance(provenance, staged, training={"windows_report": report, **summary})
         (staged / "history.json").write_text(json.dumps(rows, indent=1, allow_nan=False) + "\n", encoding="utf-8")
-        training_curve(rows, staged / "training_curve.png", metric=metric)
+        training_curve(rows, staged / "training_curve.png", metric=metric, loss_name=loss_name(config, metric))
         publish_run(staged, run)
         best = summary[f"eval_{metric}"]
         found = "not defined" if best is None else f"{best:.4f}"

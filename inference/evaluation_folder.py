@@ -21,7 +21,7 @@ from .evaluate_classes import evaluate_classes, flatten_class_metrics, store_for
 from .evaluate_landscape import evaluate_landscape, flatten_landscape_metrics
 from .evaluation_figures import calibration, chromosome_points, summit_profiles
 from .evaluation_report import write_evaluation_report
-from .figures import class_dots, scatter, tracks, training_curve
+from .figures import class_dots, loss_name, scatter, tracks, training_curve
 from .load import Classifier, load_any, looks_like_path, output_names
 from .provenance import find_leak, find_provenance, refuse_leak
 from .track_states import rebin
@@ -54,6 +54,7 @@ def evaluate_run(
     device: str | None = None,
     negative_ratio: float = 1.0,
     beside_of: BesideOf | None = None,
+    figures: bool = True,
     **options: Any,
 ) -> dict[str, Any]:
     """Evaluate a run and write metrics.json, metrics.tsv and pictures.
@@ -75,6 +76,7 @@ def evaluate_run(
         negative_ratio: closed windows per open one, for a classifier.
         beside_of: says what to measure beside a track model or a classifier, from the model and its data; None measures
             the model alone. Beside a landscape model stands a linear one whatever this says.
+        figures: draw the pictures; without them the report of a track model has none.
         **options: of `evaluate`, `evaluate_classes` or `evaluate_landscape`: part, bin_sizes, batch_size, average_rc
             (a landscape has no strands: there False is refused), progress.
 
@@ -143,16 +145,20 @@ def evaluate_run(
     with finished_folder(output, overwrite) as folder:
         (folder / METRICS).write_text(text)
         rows.to_csv(folder / "metrics.tsv", sep="\t", index=False, float_format="%.6g")
-        if isinstance(store, LandscapeData):
+        if not figures:
+            pass
+        elif isinstance(store, LandscapeData):
             _draw_landscape(folder, store, part, profiles)
         elif isinstance(model, AtacForTrackPrediction):
             _draw(folder, model, store, metrics, batch_size=options.get("batch_size", 64))
         else:
             class_dots(metrics, folder / "classes.png")
         history = Path(run).expanduser() / "history.json"
-        if history.is_file() and (course := json.loads(history.read_text())):
+        if figures and history.is_file() and (course := json.loads(history.read_text())):
             metric = "auroc" if metrics.get("task") == "classification" else "pearson"
-            training_curve(course, folder / "training_curve.png", metric=metric)
+            training_curve(
+                course, folder / "training_curve.png", metric=metric, loss_name=loss_name(model.config, metric)
+            )
         if isinstance(model, AtacForTrackPrediction):
             write_evaluation_report(folder, metrics, run=run)
     home = Path(run).expanduser().resolve()

@@ -63,6 +63,7 @@ class Provenance:
         versions: of Python and the libraries.
         data_fingerprint: of the store.
         base: the same of `base_model`; None from scratch, or where the base came without.
+        assay: what the tracks measure, as the data said; "" where they did not.
         merged_from: folder or Hub id of the adapter that was merged into its base to make this model.
     """
 
@@ -78,6 +79,7 @@ class Provenance:
     versions: dict[str, str] = field(default_factory=dict)
     base: "Provenance | None" = None
     merged_from: str | None = None
+    assay: str = ""
 
     @property
     def is_complete(self) -> bool:
