@@ -75,7 +75,7 @@ def store_reader(dataset: WindowDataset) -> Callable[[np.ndarray], Batch]:
     """Return a function that reads a batch from the store."""
 
     def read(indices: np.ndarray) -> Batch:
-        batch = dataset.__getitems__(indices)
+        batch = dataset.batch(indices)
         return batch["inputs"], batch["labels"]
 
     return read

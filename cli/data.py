@@ -90,6 +90,7 @@ def build(
         str | None, typer.Option(help="max, mean or sum of a bin's bases; default max for bigWig, sum for fragments.")
     ] = None,
     genome: Annotated[str, typer.Option(help="Name of the assembly, for the record (hg38).")] = "",
+    assay: Annotated[str, typer.Option(help="What the tracks measure, for cards: ATAC-seq, DNase-seq.")] = "",
     chroms: Annotated[str | None, typer.Option(help="Only these chromosomes: chr1,chr2.")] = None,
     sheet: Annotated[Path | None, typer.Option(help="CSV, TSV or YAML of tracks, one a row.")] = None,
     mask_gaps: Annotated[int, typer.Option(help="bp without a value in a --track that count as not measured.")] = 0,
@@ -129,6 +130,7 @@ def build(
         bin_size=bin_size,
         summary=cast(Summary | None, summary),
         genome=genome,
+        assay=assay,
         chroms=tuple(name.strip() for name in chroms.split(",") if name.strip()) if chroms is not None else None,
     )
     with progress() as bar:
@@ -196,6 +198,7 @@ def inspect(
         return
     for name in (
         "genome",
+        *(["assay"] if result["assay"] else []),
         "chromosomes",
         "bp",
         "bin_size",
@@ -242,6 +245,7 @@ def _describe(store: GenomeStore) -> dict[str, Any]:
         }
     return {
         "genome": store.genome,
+        "assay": store.assay,
         "fingerprint": store.fingerprint,
         "chromosomes": len(store.chrom_sizes),
         "bp": sum(store.chrom_sizes.values()),

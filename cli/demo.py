@@ -220,9 +220,7 @@ def score_truth(store: "GenomeStore", truth: "GenomeStore", *, length: int) -> d
     scores: dict[str, dict[str, float | None]] = {}
     for name in SETS:
         windows, _ = evaluation_windows(store, "test", kind=KINDS[name], input_length=length, target_length=length)
-        both = [
-            WindowDataset(s, windows, input_length=length).__getitems__(range(len(windows))) for s in (truth, store)
-        ]
+        both = [WindowDataset(s, windows, input_length=length).batch(range(len(windows))) for s in (truth, store)]
         scores[name] = {}
         for bin_size in BIN_SIZES:
             state = PearsonState()

@@ -58,6 +58,7 @@ def evaluate(
     ] = False,
     device: Annotated[str | None, typer.Option(help="cpu, cuda or mps.  [default: the best there is]")] = None,
     threads: Annotated[int | None, typer.Option(help="CPU threads.", min=1)] = None,
+    no_figures: Annotated[bool, typer.Option("--no-figures", help="Leave out the pictures.")] = False,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace an earlier evaluation.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print metrics.json on standard output.")] = False,
 ) -> None:
@@ -96,6 +97,7 @@ def evaluate(
             output,
             allow_leak=allow_leak,
             overwrite=overwrite,
+            figures=not no_figures,
             device=str(where),
             part=cast(Part, part),
             bin_sizes=bin_size or None,

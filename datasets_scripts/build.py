@@ -37,7 +37,7 @@ _OWN_FILES = (
 STORE_FILES = (*_OWN_FILES, *(f"tracks/*{suffix}" for suffix in _OF_TRACKS))  # of any store
 # What a track's bins do not depend on, or that its key holds by itself.
 _NOT_OF_TRACKS = {
-    *("fasta", "tracks", "split", "peaks", "blacklist", "unmappable", "mask_regions", "genome", "chroms"),
+    *("fasta", "tracks", "split", "peaks", "blacklist", "unmappable", "mask_regions", "genome", "chroms", "assay"),
     *("bin_size", "summary"),
 }
 
@@ -118,6 +118,7 @@ def build_store(
             "format": FORMAT,
             "version": VERSION,
             "genome": inputs.genome,
+            **({"assay": inputs.assay} if inputs.assay else {}),
             "bin_size": inputs.bin_size,
             "summary": summary,
             "chroms": [{"name": n, "size": s, "digest": genome.digests[n]} for n, s in genome.sizes.items()],

@@ -7,9 +7,9 @@ from typing import Any, Literal
 import numpy as np
 import pandas as pd
 import torch
-from torch.utils.data import Dataset
 
 from .augmentation import draw_augmentation, substitute_bases, turn_around
+from .batch_dataset import BatchDataset
 from .bed import sizes_of
 from .folds import Part
 from .store import GenomeStore
@@ -20,8 +20,10 @@ MAX_N_FRACTION = 0.35  # of a training window, or of an evaluation target
 WindowKind = Literal["tile", "peaks", "peaks+background"]
 
 
-class WindowDataset(Dataset):
+class WindowDataset(BatchDataset):
     """Windows of a store: base codes and raw signal, a batch in one gather.
+
+    For torch's DataLoader and transformers' Trainer as they are; `WindowLoader` is faster.
 
     Jitter, strand and substitutions of a window depend on the seed, the epoch and its index alone, so the batch of
     (seed, epoch, indices) is the same at any batch size, number of workers, or after a resume. Workers that outlive an
@@ -33,7 +35,7 @@ class WindowDataset(Dataset):
         input_length: bp of a window.
         max_jitter: largest shift in bp, a multiple of the bin size; shifts are whole bins, both ways.
         reverse_complement: turn half of the windows around.
-        mappability: give `mappability_labels` too, for a model with that head.
+        mappability: give `mappable` too, for a model with that head.
         substitutions: share of bases that are replaced by another, see `substitute_bases`.
         seed: of jitter, strand and substitutions.
 
@@ -80,14 +82,10 @@ class WindowDataset(Dataset):
     def __len__(self) -> int:
         return len(self._starts)
 
-    def __getitem__(self, index: int) -> dict[str, np.ndarray]:
-        """Return one window: `inputs` (L,) uint8 codes and `labels` (T, N) float32 raw units."""
-        return {name: array[0] for name, array in self.__getitems__([index]).items()}
-
-    def __getitems__(self, indices: Sequence[int]) -> dict[str, np.ndarray]:
+    def batch(self, indices: Sequence[int]) -> dict[str, np.ndarray]:
         """Return a batch: `inputs` (B, L) uint8 codes and `labels` (B, T, N) float32 raw units.
 
-        With `mappability` also `mappability_labels` (B, L) uint8, 1 where a base is mappable. From a store that masks
+        With `mappability` also `mappable` (B, L) uint8, 1 where a base is mappable. From a store that masks
         parts of its tracks also `mask` (B, T, N) uint8, 1 where a bin counts. Both turn with their window.
         """
         chosen = np.asarray(indices, np.int64)
@@ -95,7 +93,7 @@ class WindowDataset(Dataset):
         codes, signal = self.store.gather(starts, self.input_length)
         batch = {"inputs": codes, "labels": signal}
         if self.mappability:
-            batch["mappability_labels"] = self.store.gather_mappable(starts, self.input_length)
+            batch["mappable"] = self.store.gather_mappable(starts, self.input_length)
         if self.store.has_masks:
             batch["mask"] = self.store.gather_mask(starts, self.input_length)
         turn_around(batch, self._reversed[chosen])

@@ -17,6 +17,11 @@ class Described(Protocol):
         ...
 
     @property
+    def assay(self) -> str:
+        """What the tracks measure, or ""."""
+        ...
+
+    @property
     def chrom_sizes(self) -> dict[str, int]:
         """Bp of each chromosome."""
         ...

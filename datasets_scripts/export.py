@@ -110,6 +110,7 @@ def _export(
         signal_dtype="float16" if _fits_float16(store) else "float32",
         mappability=not store.unmappable.empty,
         masks=store.has_masks,
+        assay=store.assay,
     )
     with finished_folder(output, overwrite, is_held=True) as folder:
         (folder / "data").mkdir()

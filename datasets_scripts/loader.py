@@ -14,6 +14,7 @@ import numpy as np
 import torch
 from torch.utils.data import DataLoader, Dataset, Sampler
 
+from .batch_dataset import BatchDataset
 from .dataset import collate
 from .fasta import N_CODE
 
@@ -82,6 +83,19 @@ class WindowBatches(Sampler[list[int]]):
         self.epoch = epoch
 
 
+class _WholeBatches(Dataset):
+    """Windows as the DataLoader underneath reads them: a batch at once, whole."""
+
+    def __init__(self, windows: BatchDataset) -> None:
+        self.windows = windows
+
+    def __len__(self) -> int:
+        return len(cast(Any, self.windows))
+
+    def __getitems__(self, indices: list[int]) -> dict[str, np.ndarray]:
+        return self.windows.batch(indices)
+
+
 class WindowLoader(DataLoader):
     """A torch DataLoader of whole batches of windows: `inputs` (B, L) uint8 codes, `labels` (B, T, N) float32, ...
 
@@ -98,7 +112,7 @@ class WindowLoader(DataLoader):
 
     def __init__(
         self,
-        dataset: Dataset,
+        dataset: BatchDataset,
         batches: Iterable[list[int]],
         *,
         num_workers: int = 0,
@@ -107,7 +121,7 @@ class WindowLoader(DataLoader):
     ) -> None:
         pin = torch.device(device).type == "cuda"
         super().__init__(
-            dataset,
+            _WholeBatches(dataset),
             batch_sampler=cast(Any, batches),  # torch needs no more than an Iterable
             collate_fn=cast(Any, collate_some),
             num_workers=num_workers,

@@ -49,7 +49,7 @@ def shard_card(
     )
     said = {"mappable": "a bit a base, 1 where mappable", "measured": "a bit a value of `signal`, 1 where measured"}
     bits = "".join(
-        f"| `{name}` | {-(-number // 8):,} bytes | {said[name]}; the first is the most significant |\n"
+        f"| `{name}` | {-(-number // 8):,} x uint8 | {said[name]}; the first is the most significant |\n"
         for name, number in layout.bits.items()
     )
     return f"""---
@@ -71,7 +71,7 @@ part by their central {layout.target_length:,} bp, which alone are to be scored.
 | column | type | holds |
 |---|---|---|
 | `chrom`, `start` | string, int64 | where the window lies, without its margins; 0-based |
-| `codes` | {layout.row_length:,} bytes | a byte a base: A0 C1 G2 T3 N4 |
+| `codes` | {layout.row_length:,} x uint8 | a base each: A0 C1 G2 T3 N4 |
 | `signal` | {tracks * bins:,} x {layout.signal_dtype} | {tracks} track{"s" if tracks > 1 else ""} x {bins:,} bins |
 {bits}
 `windows.parquet` lists every window; `shards.json` holds the lengths, the split, and the size and a digest of each
@@ -83,10 +83,9 @@ With chromhub, in the same batches as from the store it was made of:
 
 Without it:
 
-    import numpy as np
     from datasets import load_dataset
-    rows = load_dataset("{name}", split="train", streaming=True).with_format("arrow")
-    for table in rows.iter(64):
-        codes = np.frombuffer(b"".join(table["codes"].to_pylist()), np.uint8).reshape(-1, {layout.row_length})
-        signal = table["signal"].combine_chunks().flatten().to_numpy().reshape(-1, {tracks}, {bins})
+    rows = load_dataset("{name}", split="train", streaming=True).with_format("numpy")
+    for batch in rows.iter(64):
+        codes = batch["codes"]  # (64, {layout.row_length}) uint8
+        signal = batch["signal"].reshape(-1, {tracks}, {bins})
 """

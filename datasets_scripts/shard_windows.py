@@ -8,15 +8,15 @@ import numpy as np
 import pyarrow as pa
 from datasets import Dataset as ArrowDataset
 from datasets import load_dataset
-from torch.utils.data import Dataset
 
 from .augmentation import draw_augmentation, substitute_bases, turn_around
+from .batch_dataset import BatchDataset
 from .folds import Part
 from .row_layout import Rows, flat_values
 from .shards import Shards
 
 
-class ShardWindows(Dataset):
+class ShardWindows(BatchDataset):
     """Windows of exported shards: the batches that `WindowDataset` gives for the same windows and seed.
 
     `load_dataset` makes an uncompressed Arrow copy in its cache the first time. Sent to another process, it is mapped
@@ -28,7 +28,7 @@ class ShardWindows(Dataset):
         rows: (n,) which rows of the part, in order; None takes all.
         max_jitter: largest shift in bp, whole bins, at most the margin.
         reverse_complement: turn half of the windows around.
-        mappability: give `mappability_labels` too.
+        mappability: give `mappable` too.
         substitutions: share of bases that are replaced by another, see `substitute_bases`.
         seed: of jitter, strand and substitutions.
         cache_dir: where `load_dataset` keeps its copy; None is its own cache.
@@ -84,14 +84,10 @@ class ShardWindows(Dataset):
     def __len__(self) -> int:
         return len(self._rows)
 
-    def __getitem__(self, index: int) -> dict[str, np.ndarray]:
-        """Return one window: `inputs` (L,) uint8 codes and `labels` (T, N) float32 raw units."""
-        return {name: array[0] for name, array in self.__getitems__([index]).items()}
-
-    def __getitems__(self, indices: Sequence[int]) -> dict[str, np.ndarray]:
+    def batch(self, indices: Sequence[int]) -> dict[str, np.ndarray]:
         """Return a batch: `inputs` (B, L) uint8 codes and `labels` (B, T, N) float32 raw units.
 
-        With `mappability` also `mappability_labels` (B, L) uint8, 1 where a base is mappable. Where parts of tracks
+        With `mappability` also `mappable` (B, L) uint8, 1 where a base is mappable. Where parts of tracks
         were not measured also `mask` (B, T, N) uint8, 1 where a bin counts.
         """
         chosen = np.asarray(indices, np.int64)

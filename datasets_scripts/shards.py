@@ -27,7 +27,7 @@ from .plain_files import PlainRecord, read_json
 from .row_layout import RowLayout
 
 FORMAT = "chromhub-shards"
-VERSION = 1
+VERSION = 2  # 1 had codes as binary values
 LAYOUT_FILE = "shards.json"
 WINDOWS_FILE = "windows.parquet"
 _MAX_GROUPS = 1_000_000  # of a file
@@ -151,6 +151,11 @@ class Shards:
     def genome(self) -> str:
         """Name of the assembly, or ""."""
         return self.layout.genome
+
+    @property
+    def assay(self) -> str:
+        """What the tracks measure, or ""."""
+        return self.layout.assay
 
     @property
     def chrom_sizes(self) -> dict[str, int]:

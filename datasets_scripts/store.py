@@ -12,7 +12,6 @@ Chromosomes lie one after the other with PADDING bp of N and zero signal before,
 that hangs off a chromosome's end reads N and 0 without a branch.
 """
 
-import mmap
 from collections.abc import Callable, Mapping
 from functools import cached_property
 from pathlib import Path
@@ -36,6 +35,7 @@ from .store_files import (
     read_description,
     read_json,
     read_table,
+    release_pages,
 )
 
 FORMAT = "chromhub-store"
@@ -52,6 +52,7 @@ class GenomeStore:
     Attributes:
         path: the folder.
         genome: name of the assembly, or "".
+        assay: what its tracks measure, or "".
         chrom_sizes: bp of each chromosome.
         chrom_digests: first 16 hex digits of the SHA-256 of each chromosome's codes.
         bin_size: bp per bin.
@@ -66,6 +67,7 @@ class GenomeStore:
         self.path = path
         self.description = dict(description)
         self.genome: str = description["genome"]
+        self.assay: str = description.get("assay", "")
         self.chrom_sizes: dict[str, int] = {c["name"]: c["size"] for c in description["chroms"]}
         self.chrom_digests: dict[str, str] = {c["name"]: c["digest"] for c in description["chroms"]}
         self.bin_size: int = description["bin_size"]
@@ -163,9 +165,7 @@ class GenomeStore:
         A pass over a whole genome that calls it now and then holds only what it is reading.
         """
         for array in (self._codes, *self._tracks):
-            mapped = getattr(array, "_mmap", None)
-            if mapped is not None and hasattr(mmap, "MADV_DONTNEED"):
-                mapped.madvise(mmap.MADV_DONTNEED)
+            release_pages(array)
 
     def offset(self, chrom: str) -> int:
         """Return where a chromosome starts in the flat arrays, in bp."""

@@ -3,14 +3,17 @@
 What is damaged is refused in one sentence that names the file and says to build the store again.
 """
 
+import ctypes
 import hashlib
 import json
+import mmap
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
 import pandas as pd
+import torch
 from pydantic import Field
 
 from . import plain_files
@@ -145,19 +148,37 @@ def map_array(file: Path, dtype: np.dtype | type | str, length: int) -> np.ndarr
         OSError: it cannot be opened.
     """
     check_present(file)
+    size = file.stat().st_size
     try:
-        array = np.lib.format.open_memmap(file, mode="r")
-    except ValueError as error:  # of the header, or of a map that is longer than the file
+        with file.open("rb") as opened:
+            form = np.lib.format
+            one = form.read_magic(opened) == (1, 0)
+            shape, _, found = (form.read_array_header_1_0 if one else form.read_array_header_2_0)(opened)
+            start = opened.tell()
+    except ValueError as error:
+        raise ValueError(f"{file} is truncated or damaged ({error}; {size:,} bytes): build the store again") from None
+    if found != dtype or shape != (length,):
         raise ValueError(
-            f"{file} is truncated or damaged ({error}; {file.stat().st_size:,} bytes): build the store again"
-        ) from None
-    except OSError as error:  # a map holds its file open, and there may be hundreds of tracks
-        raise OSError(error.errno, error.strerror, str(file)) from None
-    if array.dtype != dtype or array.shape != (length,):
-        raise ValueError(
-            f"{file} must hold {length} of {np.dtype(dtype)}, got {array.shape} of {array.dtype}: build the store again"
+            f"{file} must hold {length} of {np.dtype(dtype)}, got {shape} of {found}: build the store again"
         )
+    end = start + length * found.itemsize
+    if size < end:
+        raise ValueError(
+            f"{file} is truncated or damaged (it must have {end:,} bytes, and has {size:,}): build the store again"
+        )
+    # By PyTorch, which closes the file once it is mapped: NumPy's maps hold theirs open, and there may be thousands.
+    array = torch.from_file(str(file), shared=False, size=end, dtype=torch.uint8).numpy()[start:].view(found)
+    array.flags.writeable = False
     return array
+
+
+def release_pages(array: np.ndarray) -> None:
+    """Give back the memory that reading a mapped array has taken up; one in memory stays as it is."""
+    if array.flags.owndata or not hasattr(mmap, "MADV_DONTNEED"):
+        return
+    first = array.ctypes.data // mmap.PAGESIZE * mmap.PAGESIZE
+    size = array.ctypes.data + array.nbytes - first
+    ctypes.CDLL(None).madvise(ctypes.c_void_p(first), ctypes.c_size_t(size), mmap.MADV_DONTNEED)
 
 
 def read_table(file: Path) -> pd.DataFrame:

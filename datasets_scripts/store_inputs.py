@@ -24,6 +24,7 @@ _BY_CHOICE = {  # reasons why rows are left out that nobody needs a warning of
     *("chromosome not chosen", "in an excluded region", "another cell type", "barcode not in the table"),
     "the other mate of a pair",
 }
+_ASSAY = re.compile(r"[A-Za-z0-9][\w .,+/()&-]{0,59}")  # it goes into cards as it is
 _TWO_BIT = (b"\x43\x27\x41\x1a", b"\x1a\x41\x27\x43")  # its first bytes, in either byte order
 
 
@@ -159,6 +160,7 @@ class StoreInputs:
         summary: of the bases of a bin; None: "max" for signal (Grover et al. 2026), "sum" for reads.
         genome: name of the assembly.
         chroms: chromosomes to take; None takes all.
+        assay: what was measured, e.g. "ATAC-seq", for cards; "" where it is not said.
     """
 
     fasta: Path | tuple[Path, ...]
@@ -172,6 +174,7 @@ class StoreInputs:
     summary: Summary | None = None
     genome: str = ""
     chroms: tuple[str, ...] | None = None
+    assay: str = ""
 
     @property
     def fasta_files(self) -> tuple[Path, ...]:
@@ -265,6 +268,8 @@ def check_inputs(inputs: StoreInputs) -> Summary:
         raise ValueError(f"--bin-size must be a power of two from 1 to {ALIGNMENT}, got {inputs.bin_size}")
     if inputs.summary is not None and inputs.summary not in SUMMARIES:
         raise ValueError(f"--summary must be one of {', '.join(SUMMARIES)}, got {inputs.summary!r}")
+    if inputs.assay and not _ASSAY.fullmatch(inputs.assay):
+        raise ValueError(f"--assay must be up to 60 letters, digits and _ . , + - / & (), got {inputs.assay!r}")
     names = [track.name for track in inputs.tracks]
     for name in names:
         if not re.fullmatch(r"[\w+-][\w.+-]*", name, re.ASCII):

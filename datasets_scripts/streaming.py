@@ -39,7 +39,7 @@ class StreamingWindows(IterableDataset):
         batch_size: windows of a batch on this rank.
         max_jitter: largest shift in bp, whole bins, at most the margin.
         reverse_complement: turn half of the windows around.
-        mappability: give `mappability_labels` too.
+        mappability: give `mappable` too.
         substitutions: share of bases that are replaced by another, see `substitute_bases`.
         shuffle: pieces of some hundred windows, and the windows of each buffer; else the order of the shards.
         seed: of order, jitter, strand and substitutions.

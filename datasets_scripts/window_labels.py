@@ -6,8 +6,8 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from torch.utils.data import Dataset
 
+from .batch_dataset import BatchDataset
 from .dataset import WindowDataset
 from .shard_windows import ShardWindows
 from .store import GenomeStore
@@ -83,7 +83,7 @@ def labels_of(
     return (covered >= rule.min_covered).astype(np.float32), measured
 
 
-class LabelledWindows(Dataset):
+class LabelledWindows(BatchDataset):
     """Windows with labels in place of signal: `inputs` (B, L) uint8 and `labels` (B, T) float32 of 0 and 1.
 
     Jitter and strand are drawn by the windows underneath, and labels made from what they give, so a label is that of
@@ -111,13 +111,9 @@ class LabelledWindows(Dataset):
     def __len__(self) -> int:
         return len(self.signal)
 
-    def __getitem__(self, index: int) -> dict[str, np.ndarray]:
-        """Return one window: `inputs` (L,) uint8 codes and `labels` (T,) float32."""
-        return {name: array[0] for name, array in self.__getitems__([index]).items()}
-
-    def __getitems__(self, indices: Sequence[int]) -> dict[str, np.ndarray]:
+    def batch(self, indices: Sequence[int]) -> dict[str, np.ndarray]:
         """Return a batch."""
-        batch: Mapping[str, np.ndarray] = self.signal.__getitems__(indices)
+        batch: Mapping[str, np.ndarray] = self.signal.batch(indices)
         labels, measured = labels_of(batch["labels"], self.rule, bin_size=self.bin_size, mask=batch.get("mask"))
         return {"inputs": batch["inputs"], "labels": labels} | ({} if measured is None else {"mask": measured})
 
@@ -129,7 +125,7 @@ def labelled_batches(windows: LabelledWindows) -> Iterator[tuple[np.ndarray, np.
         Base codes (B, L) uint8, and labels (B, T) float64 of 0 and 1, NaN where not known.
     """
     for i in range(0, len(windows), _BATCH):
-        batch = windows.__getitems__(range(i, min(i + _BATCH, len(windows))))
+        batch = windows.batch(range(i, min(i + _BATCH, len(windows))))
         labels = batch["labels"].astype(np.float64)
         yield batch["inputs"], np.where(batch["mask"] > 0, labels, np.nan) if "mask" in batch else labels
 

@@ -1,12 +1,13 @@
 """Landscape folders for the trainer: chosen genes, batches with their flips, and what a model normalises by."""
 
 import math
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 import pandas as pd
-from torch.utils.data import Dataset
 
+from ..datasets_scripts.batch_dataset import BatchDataset
 from ..datasets_scripts.landscape import LandscapeData
 from .recipe import Recipe
 
@@ -14,7 +15,7 @@ ROW = "row"  # column of a table of windows: the gene's row in the folder
 _BATCH = 64  # rows in memory at a time
 
 
-class LandscapeWindows(Dataset):
+class LandscapeWindows(BatchDataset):
     """Genes of a landscape folder as batches of arrays.
 
     `inputs` (B, R, P) and `labels` (B, T, N) raw float32, `mask` (B, T, N) uint8, and with contacts `contact_map`.
@@ -41,11 +42,7 @@ class LandscapeWindows(Dataset):
         """Choose the epoch, and so which genes are turned round."""
         self.epoch = epoch
 
-    def __getitem__(self, index: int) -> dict[str, np.ndarray]:
-        """Return one gene."""
-        return {name: array[0] for name, array in self.__getitems__([index]).items()}
-
-    def __getitems__(self, indices: list[int]) -> dict[str, np.ndarray]:
+    def batch(self, indices: Sequence[int]) -> dict[str, np.ndarray]:
         """Return a whole batch."""
         rows = self.rows[np.asarray(indices, np.int64)]
         labels = np.array(self.data.targets[rows], np.float32)

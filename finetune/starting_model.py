@@ -82,7 +82,7 @@ def set_count_weight(config: AtacConfig, recipe: Recipe, train_windows: Any) -> 
             )
         return
     spread = np.linspace(0, len(train_windows) - 1, min(_SAMPLE, len(train_windows))).round().astype(int)
-    batch = train_windows.__getitems__(spread.tolist())
+    batch = train_windows.batch(spread.tolist())
     totals = np.nansum(batch["labels"] * batch.get("mask", 1), axis=-1, dtype=np.float64)  # (n, T)
     config.count_weight = max(1.0, float(np.median(totals))) / 10
 

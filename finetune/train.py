@@ -26,7 +26,7 @@ from ..datasets_scripts.landscape import LandscapeData
 from ..datasets_scripts.plain_files import read_json
 from ..inference.adapter_base import weights_digest
 from ..inference.cpu import bf16_warning, device_name, pick_device, prepare_cpu
-from ..inference.figures import training_curve
+from ..inference.figures import loss_name, training_curve
 from ..inference.names import resolve
 from ..inference.provenance import find_provenance, find_untold, refuse_leak
 from ..modeling import DnaFeatureExtractor
@@ -267,7 +267,7 @@ def _train(
         recipe.write(staged / "recipe.yaml")
         write_provenance(provenance, staged, training={"windows_report": report, **summary})
         (staged / "history.json").write_text(json.dumps(rows, indent=1, allow_nan=False) + "\n", encoding="utf-8")
-        training_curve(rows, staged / "training_curve.png", metric=metric)
+        training_curve(rows, staged / "training_curve.png", metric=metric, loss_name=loss_name(config, metric))
         write_digests(staged, [path for path in staged.iterdir() if path.suffix in (".json", ".yaml", ".safetensors")])
         publish_run(staged, run)
         best = summary[f"eval_{metric}"]

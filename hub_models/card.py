@@ -6,6 +6,7 @@ from importlib import metadata, resources
 from pathlib import Path
 from typing import Any
 
+import yaml
 from huggingface_hub import ModelCardData
 from jinja2 import Environment, StrictUndefined
 
@@ -14,13 +15,17 @@ from ..inference.provenance import Provenance, SeenChrom
 from .metric_table import beside, caveat, eval_results, header, sentence, table
 from .run_record import RunRecord, read_run
 
-TAGS = ["biology", "genomics", "dna", "atac-seq", "chromatin", "custom_code"]
+TAGS = ["biology", "genomics", "dna", "chromatin", "custom_code"]
 LANDSCAPE_TAGS = ["biology", "genomics", "chromatin", "transcription", "custom_code"]
 # Rows of "How it was trained", in this order; the whole recipe lies beside the card.
 _TRAINING = (
     "task mode preset base labels class_weights metric epochs max_steps batch_size learning_rate schedule warmup restart_decay weight_decay betas "
     "patience windows max_jitter reverse_complement lora new_head seed bf16"
 ).split()
+_UNKNOWN_TERMS = (
+    "its terms were not recorded with the run and may restrict what this model may be used for; "
+    "ask whoever made the track"
+)
 _MAX_INTERVALS = 3  # of one chromosome that the card lists; more are counted
 
 
@@ -65,6 +70,26 @@ def render_card(run: str | Path, publication: Publication | None = None) -> str:
     template = resources.files("chromhub.model_cards").joinpath("card.md.jinja").read_text(encoding="utf-8")
     text = environment.from_string(template).render(**_view(record, publication))
     return re.sub(r"\n{3,}", "\n\n", text).rstrip() + "\n"
+
+
+def publication_of(card: str) -> Publication:
+    """Return what a person added to a card, from a card that `render_card` made."""
+
+    def found(pattern: str) -> str:
+        match = re.search(pattern, card, re.MULTILINE)
+        return match[1] if match else ""
+
+    front: dict[str, Any] = yaml.safe_load(card.split("---\n")[1])
+    terms = found(r"^Model: .*\. Training data: (.*)\.$")
+    base, pins = front.get("base_model", ""), found(r'revision="(.*?)", adapter_kwargs')
+    return Publication(
+        repo_id=found(r'\.from_pretrained\("([^"]+)"') or "ORG/NAME",
+        license=front.get("license", ""),
+        data_license="" if terms == _UNKNOWN_TERMS else terms,
+        datasets=tuple(front.get("datasets", ())),
+        base_model=base,
+        base_revision="" if pins == "main" else pins,
+    )
 
 
 def base_model(record: RunRecord, publication: Publication) -> str:
@@ -117,7 +142,11 @@ def _front_matter(record: RunRecord, publication: Publication, name: str) -> str
     data = ModelCardData(
         license=publication.license or None,
         library_name="transformers",
-        tags=[*(LANDSCAPE_TAGS if record.is_landscape else TAGS), *(["lora", "peft"] if record.is_adapter else [])],
+        tags=[
+            *(LANDSCAPE_TAGS if record.is_landscape else TAGS),
+            *([re.sub(r"[^a-z0-9]+", "-", record.assay.lower()).strip("-")] if record.assay else []),
+            *(["lora", "peft"] if record.is_adapter else []),
+        ],
         datasets=list(publication.datasets) or None,
         base_model=base or None,
         base_model_relation=("adapter" if record.is_adapter else "finetune") if base else None,
@@ -153,7 +182,7 @@ def _view(record: RunRecord, publication: Publication) -> dict[str, Any]:
         "labels": record.tracks if is_classifier else (),
         "landscape": _landscape(record),
         "source": f"a landscape of {', '.join(config.input_tracks)}" if record.is_landscape else "DNA sequence alone",
-        "label_rule": _label_rule(config),
+        "label_rule": _label_rule(record),
         "metric_key": metric_key,
         "metric_name": f"mean {metric.upper()} over its tracks",
         "tracks_text": _predicted(record),
@@ -180,7 +209,7 @@ def _view(record: RunRecord, publication: Publication) -> dict[str, Any]:
         "last": record.history[-1] if record.history else None,
         "curve": (record.path / "training_curve.png").exists(),
         "license": publication.license,
-        "data_license": publication.data_license,
+        "data_license": publication.data_license.rstrip(".") or _UNKNOWN_TERMS,
     }
 
 
@@ -193,8 +222,11 @@ def _base_link(record: RunRecord, publication: Publication) -> str:
 
 
 def _predicted(record: RunRecord) -> str:
-    """Say what the model predicts."""
-    kind = "open chromatin" if record.is_classifier else "transcription" if record.is_landscape else "ATAC-seq signal"
+    """Say what the model predicts; the assay where its data said so."""
+    if record.is_classifier:
+        kind = f"open chromatin by {record.assay}" if record.assay else "open chromatin"
+    else:
+        kind = "transcription" if record.is_landscape else f"{record.assay} signal" if record.assay else "signal"
     return f"{kind} ({', '.join(record.tracks)})"
 
 
@@ -216,9 +248,9 @@ def _architecture(config: Any) -> str:
     return f"{config.stem['type']} stem, {config.core['type']} core"
 
 
-def _label_rule(config: Any) -> str:
-    """Say when a window counts as open."""
-    rule = getattr(config, "label_rule", None)
+def _label_rule(record: RunRecord) -> str:
+    """Say when a window counts as open; the configuration of an adapter is its base's."""
+    rule = record.recipe.get("labels") if record.is_adapter else getattr(record.config, "label_rule", None)
     if not rule:
         return "as in its training data"
     return (

@@ -57,9 +57,16 @@ class RunRecord:
         """What the model predicts; an adapter's base may have called it otherwise."""
         names = self.provenance.tracks if self.provenance else ()
         config: Any = self.config
+        if self.is_adapter and names:
+            return names  # the configuration is its base's, and so may be the number of its outputs
         if self.is_classifier:
             return tuple(str(config.id2label[i]) for i in range(config.num_labels))
         return names if len(names) == config.num_tracks else tuple(config.track_names)
+
+    @property
+    def assay(self) -> str:
+        """What its tracks measure, "" where its data did not say."""
+        return self.provenance.assay if self.provenance else ""
 
     @property
     def is_classifier(self) -> bool:

@@ -1,4 +1,7 @@
-"""Pictures of an evaluation: each chromosome as a point, calibration, and the shape of peaks."""
+"""Pictures of an evaluation: each chromosome as a point, calibration, and the shape of peaks.
+
+Of many tracks the first `figures.MAX_DRAWN` are drawn, and the heading says so.
+"""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -8,7 +11,7 @@ import numpy as np
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
-from .figures import BLUE, GREY, ORANGE
+from .figures import BLUE, GREY, ORANGE, some
 
 _DPI = 130
 _SETS = {"genome_wide": ("genome-wide", BLUE, "o"), "peaks": ("peaks", ORANGE, "D")}
@@ -21,9 +24,10 @@ def chromosome_points(metrics: Mapping[str, Any], path: str | Path) -> None:
         metrics: from `evaluate`.
         path: PNG to write.
     """
-    results = metrics["results"]
+    results, heading = _first(metrics["results"])
     chroms = list(dict.fromkeys(c for sets in results.values() for one in sets.values() for c in one["chroms"]))
-    figure, axes = _figure(max(4.5, 2.2 + 0.45 * len(chroms)), 0.9 + 2.1 * len(results), rows=len(results))
+    size = max(4.5, 2.2 + 0.45 * len(chroms)), 0.9 + 2.1 * len(results)
+    figure, axes = _figure(*size, rows=len(results), heading=heading)
     for axis, (track, sets) in zip(axes, results.items(), strict=True):
         for name, (label, colour, marker) in _SETS.items():
             if name not in sets:
@@ -49,8 +53,8 @@ def calibration(metrics: Mapping[str, Any], path: str | Path) -> None:
         metrics: from `evaluate`.
         path: PNG to write.
     """
-    tracks = metrics["calibration"]
-    figure, axes = _figure(8.4, 0.6 + 3.4 * len(tracks), rows=len(tracks), columns=2)
+    tracks, heading = _first(metrics["calibration"])
+    figure, axes = _figure(8.4, 0.6 + 3.4 * len(tracks), rows=len(tracks), columns=2, heading=heading)
     for (left, right), (track, found) in zip(axes.reshape(-1, 2), tracks.items(), strict=True):
         sides = [np.log1p([row[side] for row in found["bins"]]) for side in ("predicted", "true")]
         left.plot(*sides, "o-", color=BLUE, lw=1.2, ms=5)
@@ -81,8 +85,8 @@ def summit_profiles(
         true: the same.
         bin_size: bp per bin.
     """
-    shapes = metrics["shape"]
-    figure, axes = _figure(10, 0.6 + 3.3 * len(shapes), rows=len(shapes), columns=3)
+    shapes, heading = _first(metrics["shape"])
+    figure, axes = _figure(10, 0.6 + 3.3 * len(shapes), rows=len(shapes), columns=3, heading=heading)
     half = true.shape[-1] * bin_size / 2
     places = (np.arange(true.shape[-1]) + 0.5) * bin_size - half
     for i, (row, (track, found)) in enumerate(zip(axes.reshape(-1, 3), shapes.items(), strict=True)):
@@ -108,8 +112,18 @@ def summit_profiles(
     _save(figure, path)
 
 
-def _figure(width: float, height: float, *, rows: int, columns: int = 1) -> tuple[Figure, np.ndarray]:
+def _first(tracks: Mapping[str, Any]) -> tuple[dict[str, Any], str]:
+    """Return the tracks to draw, and a heading where there are more."""
+    names, heading = some(tracks)
+    return {name: tracks[name] for name in names}, heading
+
+
+def _figure(
+    width: float, height: float, *, rows: int, columns: int = 1, heading: str = ""
+) -> tuple[Figure, np.ndarray]:
     figure = Figure(figsize=(width, height), layout="constrained")
+    if heading:
+        figure.suptitle(heading)
     FigureCanvasAgg(figure)
     axes = figure.subplots(rows, columns, squeeze=False)
     for axis in axes.flat:

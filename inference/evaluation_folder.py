@@ -22,7 +22,7 @@ from .evaluate_classes import evaluate_classes, flatten_class_metrics, store_for
 from .evaluate_landscape import evaluate_landscape, flatten_landscape_metrics
 from .evaluation_figures import calibration, chromosome_points, summit_profiles
 from .evaluation_report import write_evaluation_report
-from .figures import class_dots, scatter, tracks, training_curve
+from .figures import class_dots, loss_name, scatter, tracks, training_curve
 from .load import Classifier, load_any, output_names
 from .model_files import EVALUATION_FILES, EVALUATION_MARKS, METRICS
 from .names import SHIPPED, local_path, resolve
@@ -54,6 +54,7 @@ def evaluate_run(
     device: str | None = None,
     negative_ratio: float = 1.0,
     beside_of: BesideOf | None = None,
+    figures: bool = True,
     **options: Any,
 ) -> dict[str, Any]:
     """Evaluate a run and write metrics.json, metrics.tsv and pictures.
@@ -75,6 +76,7 @@ def evaluate_run(
         negative_ratio: closed windows per open one, for a classifier.
         beside_of: says what to measure beside a track model or a classifier, from the model and its data; None measures
             the model alone. Beside a landscape model stands a linear one whatever this says.
+        figures: draw the pictures; without them the report of a track model has none.
         **options: of `evaluate`, `evaluate_classes` or `evaluate_landscape`: part, bin_sizes, batch_size, average_rc
             (a landscape has no strands: there False is refused), progress.
 
@@ -108,6 +110,7 @@ def evaluate_run(
             device=device,
             negative_ratio=negative_ratio,
             beside_of=beside_of,
+            figures=figures,
             **options,
         )
 
@@ -122,6 +125,7 @@ def _evaluate_into(
     device: str | None,
     negative_ratio: float,
     beside_of: BesideOf | None,
+    figures: bool,
     **options: Any,
 ) -> dict[str, Any]:
     """Evaluate a run into a folder whose lock is held; arguments as of `evaluate_run`."""
@@ -175,16 +179,20 @@ def _evaluate_into(
     with finished_folder(output, overwrite, is_held=True) as folder:
         (folder / METRICS).write_text(text, encoding="utf-8")
         rows.to_csv(folder / "metrics.tsv", sep="\t", index=False, float_format="%.6g")
-        if isinstance(store, LandscapeData):
+        if not figures:
+            pass
+        elif isinstance(store, LandscapeData):
             _draw_landscape(folder, store, part, profiles)
         elif isinstance(model, AtacForTrackPrediction):
             _draw(folder, model, store, metrics, batch_size=options.get("batch_size", 64))
         else:
             class_dots(metrics, folder / "classes.png")
         history = home / "history.json"
-        if history.exists() and (course := read_json(history, list)):
+        if figures and history.exists() and (course := read_json(history, list)):
             metric = "auroc" if metrics.get("task") == "classification" else "pearson"
-            training_curve(course, folder / "training_curve.png", metric=metric)
+            training_curve(
+                course, folder / "training_curve.png", metric=metric, loss_name=loss_name(model.config, metric)
+            )
         if isinstance(model, AtacForTrackPrediction):
             write_evaluation_report(folder, metrics, run=home)
     if part == "test" and home in output.resolve().parents:

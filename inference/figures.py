@@ -3,7 +3,7 @@
 Colours are those of Okabe & Ito (2008, jfly.uni-koeln.de/color), which colour-blind readers tell apart.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +14,8 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, MaxNLocator
 
 BLUE, ORANGE, GREEN, GREY = "#0072B2", "#D55E00", "#009E73", "#555555"
+MAX_DRAWN = 16  # tracks of a picture, one below the other: the time of their layout grows with their square
+_MAX_ROWS = 200  # tracks of a picture that gives each a line
 _DPI = 150
 
 
@@ -24,13 +26,34 @@ _METRIC_LABELS = {
 }
 
 
-def training_curve(history: Sequence[Mapping[str, Any]], path: str | Path, *, metric: str = "pearson") -> None:
+def some(names: Iterable[str], most: int = MAX_DRAWN) -> tuple[list[str], str]:
+    """Return the first `most` names, which a picture draws, and what its heading says of the others; "" of none."""
+    names = list(names)
+    return names[:most], f"the first {most} of {len(names):,} tracks" if len(names) > most else ""
+
+
+def loss_name(config: Any, metric: str) -> str:
+    """Return the name of the loss that a model of this configuration is trained by; `metric` as in `training_curve`."""
+    if config.model_type == "chromhub-claster":
+        return "smooth L1 loss of standardised signal"
+    if metric != "pearson":
+        return "cross-entropy"
+    return {
+        "poisson_raw": "Poisson negative log likelihood, raw",
+        "profile_count": "loss of profile and count",
+    }.get(config.loss, "Poisson negative log likelihood")
+
+
+def training_curve(
+    history: Sequence[Mapping[str, Any]], path: str | Path, *, metric: str = "pearson", loss_name: str = "loss"
+) -> None:
     """Draw the loss and the validation metric over the steps of a run.
 
     Args:
         history: rows {step, epoch, loss, eval_loss, eval_pearson, learning_rate}; a value may be None or missing.
         path: PNG to write.
         metric: "pearson", or of a classifier "auroc" or "auprc".
+        loss_name: for the axis, see `loss_name`.
 
     Raises:
         ValueError: no row.
@@ -45,7 +68,7 @@ def training_curve(history: Sequence[Mapping[str, Any]], path: str | Path, *, me
     loss.set(
         title="Loss",
         xlabel="step",
-        ylabel="Poisson negative log likelihood" if metric == "pearson" else "cross-entropy",
+        ylabel=loss_name,
     )
     loss.legend(frameon=False)
     name, axis_label = _METRIC_LABELS[metric]
@@ -70,14 +93,18 @@ def training_curve(history: Sequence[Mapping[str, Any]], path: str | Path, *, me
 def class_dots(metrics: Mapping[str, Any], path: str | Path) -> None:
     """Draw AUROC and AUPRC of each track, against closed windows and against other types' peaks.
 
-    A tick beside each AUPRC marks what a random order reaches, the share of positives.
+    A tick beside each AUPRC marks what a random order reaches, the share of positives. Of very many tracks the first
+    are drawn; the heading says so.
 
     Args:
         metrics: from `evaluate_classes`.
         path: PNG to write.
     """
-    results = metrics["results"]
+    names, heading = some(metrics["results"], _MAX_ROWS)
+    results = {name: metrics["results"][name] for name in names}
     figure, axes = _figure(width=9, height=1.6 + 0.3 * len(results), columns=2)
+    if heading:
+        figure.suptitle(heading)
     rows = np.arange(len(results))[::-1]
     sets = (("closed", "GC-matched closed windows", BLUE), ("other_types", "other types' peaks", ORANGE))
     for axis, key, random in zip(axes[0], ("auroc", "auprc"), (0.5, None), strict=True):
@@ -138,6 +165,8 @@ def tracks(
 ) -> None:
     """Draw a region as a genome browser would, in log1p: true above predicted for each track, on one scale a track.
 
+    Of more than `MAX_DRAWN` tracks, those with the most true signal in the region are drawn; the heading says so.
+
     Args:
         predicted: (T, bins) raw units.
         true: (T, bins) raw units.
@@ -150,10 +179,12 @@ def tracks(
         peaks: columns chrom, start, end; drawn below.
     """
     num_tracks, num_bins = true.shape
+    drawn = np.sort(np.argsort(-true.sum(1), kind="stable")[:MAX_DRAWN])
+    predicted, true, track_names = predicted[drawn], true[drawn], [track_names[i] for i in drawn]
     predicted, true = np.log1p(np.maximum(predicted, 0)), np.log1p(np.maximum(true, 0))
     end = start + num_bins * bin_size
     edges = np.arange(start, end + 1, bin_size)
-    figure, axes = _figure(width=10, height=0.8 + 2.2 * num_tracks, rows=2 * num_tracks, sharex=True)
+    figure, axes = _figure(width=10, height=0.8 + 2.2 * len(drawn), rows=2 * len(drawn), sharex=True)
     for track, name in enumerate(track_names):
         top = 1.05 * max(float(true[track].max()), float(predicted[track].max()), 1e-6)
         for row, (values, label, colour) in enumerate(
@@ -171,7 +202,8 @@ def tracks(
                 axis.axvspan(peak_start, peak_end, color=GREY, alpha=0.15, lw=0, label="peaks" if row == 0 else None)
         if len(inside):
             axes[0, 0].legend(frameon=False, loc="upper right")
-    axes[0, 0].set_title(f"{chrom}:{start:,}-{end:,}   log1p({unit})")
+    left_out = f"   the {len(drawn)} strongest here of {num_tracks:,} tracks" if len(drawn) < num_tracks else ""
+    axes[0, 0].set_title(f"{chrom}:{start:,}-{end:,}   log1p({unit}){left_out}")
     axes[-1, 0].set_xlabel(f"position on {chrom} (bp)")
     axes[-1, 0].xaxis.set_major_formatter(FuncFormatter(lambda position, _: f"{position:,.0f}"))
     axes[-1, 0].xaxis.set_major_locator(MaxNLocator(6, steps=[1, 2, 5, 10]))

@@ -67,6 +67,7 @@ class Provenance:
         versions: of Python and the libraries.
         data_fingerprint: of the store.
         base: the same of `base_model`; None from scratch, or where the base came without.
+        assay: what the tracks measure, as the data said; "" where they did not.
         merged_from: folder or Hub id of the adapter that was merged into its base to make this model.
         base_digest: of the weights of `base_model` that training started from (`adapter_base.weights_digest`).
     """
@@ -84,6 +85,7 @@ class Provenance:
     base: "Provenance | None" = None
     merged_from: str | None = None
     base_digest: str | None = None
+    assay: str = ""
 
     @property
     def is_complete(self) -> bool:

@@ -24,6 +24,7 @@ from .architecture_parts import (
     StemConfig,
 )
 from .bounds import MAX_SIZE, check_outputs, check_sizes, check_weight
+from .new_outputs import with_outputs
 from .presets import PRESETS
 
 _MAY_BE_ZERO = ("pool_left_padding", "num_blocks", "num_layers", "tower_blocks", "slstm_at")
@@ -112,6 +113,11 @@ class AtacConfig(PreTrainedConfig):
         if self.kmers is not None:
             self.kmers = asdict(_filled(KmerConfig, self.kmers, "`kmers`"))
         super().__post_init__(**kwargs)
+
+    @classmethod
+    def from_dict(cls, config_dict: dict[str, Any], **kwargs: Any) -> Any:
+        """Make a configuration of stored fields, for other outputs where `kwargs` ask for them."""
+        return super().from_dict(with_outputs(config_dict, kwargs), **kwargs)
 
     @classmethod
     def from_preset(cls, name: str, **overrides: Any) -> "AtacConfig":

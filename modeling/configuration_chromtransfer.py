@@ -6,6 +6,7 @@ from huggingface_hub.dataclasses import strict
 from transformers import PreTrainedConfig
 
 from .bounds import check_sizes, check_weight
+from .new_outputs import with_outputs
 
 # Heads of the source: pre-trained on open chromatin of all cell types, fine-tuned on one cell line as the released
 # models were (the source's own `nn_architecture` has batch normalisation there), and its multi-class baseline.
@@ -101,6 +102,11 @@ class ChromTransferConfig(PreTrainedConfig):
         if self.id2label is None:
             kwargs.setdefault("num_labels", 1)
         super().__post_init__(**kwargs)
+
+    @classmethod
+    def from_dict(cls, config_dict: dict[str, Any], **kwargs: Any) -> Any:
+        """Make a configuration of stored fields, for other outputs where `kwargs` ask for them."""
+        return super().from_dict(with_outputs(config_dict, kwargs), **kwargs)
 
     @classmethod
     def from_preset(cls, name: str, **overrides: Any) -> "ChromTransferConfig":

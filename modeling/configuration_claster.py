@@ -9,6 +9,7 @@ from transformers import PreTrainedConfig
 
 from .bounds import check_outputs, check_sizes
 from .claster_plan import ConvLayer, plan_layers, sizes
+from .new_outputs import with_outputs
 
 _CONTACTS = {"layers": [1, 2], "base_channels": 16, "shape": [129, 626]}
 _SQUARE = {"form": "square", "layers": [1, 2], "base_channels": 4, "kernel_size": 5}
@@ -204,6 +205,11 @@ class ClasterConfig(PreTrainedConfig):
         if self.structure is not None:
             self.structure = _parse_branch(self.structure, "structure")
         super().__post_init__(**kwargs)
+
+    @classmethod
+    def from_dict(cls, config_dict: dict[str, Any], **kwargs: Any) -> Any:
+        """Make a configuration of stored fields, for other outputs where `kwargs` ask for them."""
+        return super().from_dict(with_outputs(config_dict, kwargs), **kwargs)
 
     @classmethod
     def from_preset(cls, name: str, **overrides: Any) -> "ClasterConfig":

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from .fast_path import is_ordinary, is_watched
 from .window_threads import over_windows
 
 LEVELS = 65536  # `p` is resolved to 1 / LEVELS, a draw of 16 bits
@@ -58,7 +59,7 @@ class FastDropout(nn.Dropout):
         kept = self.kept
         if kept == LEVELS:
             return input
-        if input.device.type != "cpu" or kept == 0 or torch.compiler.is_compiling():
+        if kept == 0 or is_watched() or not is_ordinary(input):
             return F.dropout(input, self.p, training=True)
         generators = mask_generators(len(input) if input.dim() else 1)
         # The mask has the memory order of the input, so that the product is one pass.

@@ -19,7 +19,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from .dilated_conv import DilatedConv1d
-from .fast_path import compute_dtype, fast_path_allowed, is_plain
+from .fast_path import compute_dtype, fast_path_allowed, is_ordinary, is_plain, is_watched
 from .folded_weights import FoldedConv, FoldedMixer, FoldedModel, folded_weights
 from .products import column_norms, product
 from .window_threads import over_windows
@@ -43,7 +43,7 @@ def fast_prediction(model: Any, inputs: Tensor, *, target_only: bool) -> Tensor 
         inputs: (B, L) base codes or (B, 4, L) one-hot.
         target_only: the central bins of `config.target_length` alone.
     """
-    if inputs.device.type != "cpu" or torch.is_grad_enabled() or not _applies(model):
+    if is_watched() or torch.is_grad_enabled() or not is_ordinary(inputs) or not _applies(model):
         return None
     bases = model.one_hot_inputs(inputs).transpose(1, 2)  # (B, L, 4)
     dtype = compute_dtype(bases)
@@ -63,7 +63,8 @@ def _applies(model: Any) -> bool:
     stem, core, config = model.stem, model.core, model.config
     if model.training or config.core_config.type != "dilated" or core.left_padding >= core.pool.kernel_size:
         return False
-    if not fast_path_allowed(model, model.head.weight, {"head": nn.Linear, "head_activation": nn.Softplus}):
+    kinds = {"head": nn.Linear, "head_activation": nn.Softplus}
+    if not is_plain(model, kinds) or not fast_path_allowed(model, model.head.weight, kinds):
         return False
     units = [core.features, *(unit for block in core.blocks for unit in (block.dilated, block.pointwise))]
     if config.stem_config.type == "convnext":

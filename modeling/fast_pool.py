@@ -4,14 +4,14 @@ Where neighbours tie, the gradient goes to the first, as PyTorch's does.
 Shapes: B batch, C channels, L positions, P = (L + left_padding) // size.
 """
 
+from functools import partial
 from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.autograd.function import once_differentiable
 from torch.nn import functional as F
 
-from .fast_path import fast_path_allowed
+from .fast_path import fast_path_allowed, is_differentiated_again, plain_gradients
 from .window_threads import over_windows
 
 
@@ -29,6 +29,10 @@ def max_pool(pool: nn.MaxPool1d, hidden: Tensor, left_padding: int = 0) -> Tenso
     ):
         return _MaxPool.apply(hidden.transpose(1, 2), size, left_padding).transpose(1, 2)
     return pool(F.pad(hidden, (left_padding, 0)) if left_padding else hidden)
+
+
+def _plain_pool(hidden: Tensor, *, size: int, left_padding: int) -> Tensor:
+    return F.max_pool1d(F.pad(hidden.transpose(1, 2), (left_padding, 0)), size).transpose(1, 2)
 
 
 def _taps(window: Tensor, size: int, left_padding: int) -> list[tuple[int, Tensor]]:
@@ -62,9 +66,11 @@ class _MaxPool(torch.autograd.Function):
         return best
 
     @staticmethod
-    @once_differentiable
-    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None, None]:  # pyright: ignore[reportIncompatibleMethodOverride]
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:  # pyright: ignore[reportIncompatibleMethodOverride]
         hidden, best = ctx.saved_tensors
+        if is_differentiated_again(gradients[0]):
+            plain = partial(_plain_pool, size=ctx.size, left_padding=ctx.left_padding)
+            return plain_gradients(ctx, plain, [hidden], gradients[0])
         gradient = gradients[0].contiguous()  # (B, P, C)
         d_hidden = torch.empty_like(hidden)
         num_read = best.shape[1] * ctx.size - ctx.left_padding

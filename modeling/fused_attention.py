@@ -5,15 +5,15 @@ random generator. Shapes: B batch, h heads, P positions, D channels of a head.
 """
 
 import math
+from functools import partial
 from typing import Any
 
 import torch
 from torch import Tensor
-from torch.autograd.function import once_differentiable
 from torch.nn import functional as F
 
 from .dropout import LEVELS, draw_mask, mask_generators
-from .fast_path import tensor_allowed
+from .fast_path import is_differentiated_again, plain_gradients, tensor_allowed
 from .products import product
 from .window_threads import over_windows
 
@@ -24,6 +24,11 @@ def attention(query: Tensor, key: Tensor, value: Tensor, *, dropout: float) -> T
     if 0 < kept < LEVELS and query.dtype == key.dtype == value.dtype and tensor_allowed(query):
         return _DroppedAttention.apply(query, key, value, kept)
     return F.scaled_dot_product_attention(query, key, value, dropout_p=dropout)
+
+
+def _plain_attention(query: Tensor, key: Tensor, value: Tensor, *, mask: Tensor, share: float, scale: float) -> Tensor:
+    query, key, value = (tensor.float() for tensor in (query, key, value))
+    return (torch.softmax(query * scale @ key.transpose(2, 3), -1) * mask * share) @ value
 
 
 class _DroppedAttention(torch.autograd.Function):
@@ -50,10 +55,12 @@ class _DroppedAttention(torch.autograd.Function):
         return outputs
 
     @staticmethod
-    @once_differentiable
     @torch.autocast("cpu", enabled=False)
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:  # pyright: ignore[reportIncompatibleMethodOverride]
         query, key, value, weights, mask = ctx.saved_tensors
+        if is_differentiated_again(gradients[0]):
+            plain = partial(_plain_attention, mask=mask, share=ctx.share, scale=ctx.scale)
+            return plain_gradients(ctx, plain, [query, key, value], gradients[0])
         d_query, d_key, d_value = (torch.empty_like(tensor) for tensor in (query, key, value))
 
         def compute(piece: range) -> None:

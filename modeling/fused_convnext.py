@@ -13,14 +13,14 @@ innermost, and the gradient of its weights tap by tap.
 Shapes: B batch, L positions, C channels, H = expansion * C, K kernel size.
 """
 
+from functools import partial
 from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
-from torch.autograd.function import once_differentiable
 from torch.nn import functional as F
 
-from .fast_path import compute_dtype, fast_path_allowed
+from .fast_path import compute_dtype, fast_path_allowed, is_differentiated_again, plain_gradients
 from .products import column_norms, product, product_over_rows
 from .window_threads import over_windows, sum_over_windows
 
@@ -82,6 +82,32 @@ def fused_convnext(block: Any, inputs: Tensor) -> Tensor:
     return hidden.transpose(1, 2)
 
 
+def _plain_block(
+    inputs: Tensor,
+    conv_weight: Tensor,
+    conv_bias: Tensor,
+    norm_weight: Tensor,
+    norm_bias: Tensor,
+    in_weight: Tensor,
+    in_bias: Tensor,
+    gamma: Tensor,
+    beta: Tensor,
+    out_weight: Tensor,
+    out_bias: Tensor,
+    *,
+    shape: _Shape,
+) -> Tensor:
+    inputs = inputs.float()
+    padded = F.pad(inputs.transpose(1, 2), shape.padding)
+    convolved = F.conv1d(padded, conv_weight, conv_bias, groups=shape.groups).transpose(1, 2)
+    normed = F.layer_norm(convolved, convolved.shape[2:], norm_weight, norm_bias, shape.norm_eps)
+    hidden = F.gelu(F.linear(normed, in_weight, in_bias))
+    norm = torch.linalg.vector_norm(hidden, dim=1, keepdim=True)
+    share = norm / (norm.mean(-1, keepdim=True) + shape.grn_eps)
+    hidden = F.linear(beta + hidden * (1 + gamma * share), out_weight, out_bias)
+    return hidden + (inputs if inputs.shape[2] == convolved.shape[2] else convolved)
+
+
 class _FusedBlock(torch.autograd.Function):
     """(B, L, C_in) -> (B, L, C)."""
 
@@ -104,7 +130,7 @@ class _FusedBlock(torch.autograd.Function):
         (batch, length, in_channels), (channels, width), dtype = inputs.shape, out_weight.shape, shape.dtype
         bias = (out_bias + (out_weight * beta.view(-1)).sum(1)).to(dtype)
         # Copies: products read memory-mapped weights, which are not aligned, in another order.
-        in_matrix, in_bias = in_weight.t().to(dtype).contiguous(), in_bias.to(dtype)
+        in_matrix, in_bias_ = in_weight.t().to(dtype).contiguous(), in_bias.to(dtype)
         norm_weight_, norm_bias_ = norm_weight.to(dtype), norm_bias.to(dtype)
         convolved = _convolve(inputs, conv_weight, conv_bias, shape)
         residual = inputs if in_channels == channels else convolved
@@ -120,24 +146,28 @@ class _FusedBlock(torch.autograd.Function):
                 normed[i], mean[i], rstd[i] = torch.native_layer_norm(
                     convolved[i], [channels], norm_weight_, norm_bias_, shape.norm_eps
                 )
-                before[i] = product(normed[i], in_matrix, in_bias)
+                before[i] = product(normed[i], in_matrix, in_bias_)
                 torch.ops.aten.gelu.out(before[i], out=hidden)
                 norms[i] = column_norms(hidden)
                 scale = 1 + gamma.view(-1) * (norms[i] / (norms[i].mean() + shape.grn_eps))
                 torch.add(residual[i], product(hidden, (out_weight * scale).to(dtype).t(), bias), out=outputs[i])
 
         over_windows(batch, compute)
-        weights = conv_weight, norm_weight, norm_bias, in_weight, gamma, beta, out_weight
-        ctx.save_for_backward(*weights, inputs, convolved, mean, rstd, normed, norms, *before)
+        block = conv_weight, conv_bias, norm_weight, norm_bias, in_weight, in_bias, gamma, beta, out_weight, out_bias
+        ctx.save_for_backward(inputs, *block, convolved, mean, rstd, normed, norms, *before)
         ctx.shape = shape
         return outputs
 
     @staticmethod
-    @once_differentiable
     @torch.autocast("cpu", enabled=False)
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:  # pyright: ignore[reportIncompatibleMethodOverride]
-        conv_weight, norm_weight, norm_bias, in_weight, gamma, beta, out_weight, *saved = ctx.saved_tensors
-        inputs, convolved, mean, rstd, normed, norms, *before = saved
+        if is_differentiated_again(gradients[0]):
+            plain = partial(_plain_block, shape=ctx.shape)
+            return plain_gradients(ctx, plain, ctx.saved_tensors[:11], gradients[0])
+        inputs, conv_weight, _, norm_weight, norm_bias, in_weight, _, gamma, beta, out_weight, _, *saved = (
+            ctx.saved_tensors
+        )
+        convolved, mean, rstd, normed, norms, *before = saved
         shape, dtype = ctx.shape, ctx.shape.dtype
         gradient = gradients[0].to(dtype).contiguous()  # (B, L, C)
         (batch, length, channels), width, gamma_row = gradient.shape, norms.shape[1], gamma.view(-1)

@@ -11,16 +11,16 @@ A tensor keeps the plain code's shape (B, C, P); only its strides are those of (
 Shapes: B batch, P positions, C and F channels.
 """
 
+from functools import partial
 from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.autograd.function import once_differentiable
 from torch.nn import functional as F
 
 from .dilated_conv import DilatedConv1d
 from .dropout import LEVELS, FastDropout, draw_mask, mask_generators
-from .fast_path import compute_dtype, fast_path_allowed, is_hooked
+from .fast_path import compute_dtype, fast_path_allowed, is_differentiated_again, is_hooked, plain_gradients
 from .products import WindowConv, product_over_rows
 from .unfolded_conv import unfolded_conv
 from .window_threads import over_windows, sum_over_windows
@@ -45,7 +45,7 @@ def fast_unit(unit: Any, hidden: Tensor) -> Tensor:
     hidden = unfolded_conv(conv, hidden.transpose(1, 2), dtype=compute_dtype(hidden), gelu_first=True)
     hidden = hidden.transpose(1, 2).unsqueeze(2)
     batch_statistics = norm.training or norm.running_mean is None
-    if norm.training and norm.track_running_stats:
+    if norm.training and norm.track_running_stats and norm.num_batches_tracked is not None:
         norm.num_batches_tracked.add_(1)
     running = (norm.running_mean, norm.running_var) if not norm.training or norm.track_running_stats else (None, None)
     hidden = F.batch_norm(hidden, *running, norm.weight, norm.bias, batch_statistics, norm.momentum, norm.eps)
@@ -82,7 +82,8 @@ def fast_pointwise(unit: Any, dropout: Any, hidden: Tensor, *, residual: Tensor 
         )
     with torch.no_grad():
         count = hidden.shape[0] * hidden.shape[2]
-        norm.num_batches_tracked.add_(1)
+        if norm.num_batches_tracked is not None:
+            norm.num_batches_tracked.add_(1)
         norm.running_mean.lerp_(mean, norm.momentum)
         norm.running_var.lerp_(variance * (count / (count - 1)), norm.momentum)
     return outputs.transpose(1, 2)
@@ -91,6 +92,25 @@ def fast_pointwise(unit: Any, dropout: Any, hidden: Tensor, *, residual: Tensor 
 def _channels_last(hidden: Tensor) -> Tensor:
     """Return (B, C, P) with the strides of (B, P, C)."""
     return hidden.transpose(1, 2).contiguous().transpose(1, 2)
+
+
+def _plain_unit(
+    hidden: Tensor,
+    residual: Tensor | None,
+    weight: Tensor,
+    norm_weight: Tensor,
+    norm_bias: Tensor,
+    *,
+    mask: Tensor | None,
+    eps: float,
+    share: float,
+    pool: int,
+) -> Tensor:
+    values = F.linear(F.gelu(hidden.float()), weight).flatten(0, 1)  # (B * P, F)
+    values = F.batch_norm(values, None, None, norm_weight, norm_bias, training=True, eps=eps)
+    values = share * values.unflatten(0, hidden.shape[:2])
+    bins = (values if mask is None else values * -mask).unflatten(1, (-1, pool)).sum(2)
+    return bins if residual is None else residual.float() + bins
 
 
 class _PointwiseUnit(torch.autograd.Function):
@@ -158,17 +178,21 @@ class _PointwiseUnit(torch.autograd.Function):
                 _sum_bins(values, pool, None if residual is None else residual[i, bins], outputs[i, bins])
 
         over_windows(batch, finish)
-        ctx.save_for_backward(hidden, weight, norm_weight, activated, mask, mean, spread, rstd, matrix)
-        ctx.pool, ctx.share, ctx.has_residual = pool, share, residual is not None
+        unit = hidden, residual, weight, norm_weight, norm_bias
+        ctx.save_for_backward(*unit, activated, mask, mean, spread, rstd, matrix)
+        ctx.pool, ctx.share, ctx.eps = pool, share, eps
         mean, variance = (wide @ mean).float(), variance.float()
         ctx.mark_non_differentiable(mean, variance)
         return outputs, mean, variance
 
     @staticmethod
-    @once_differentiable
     @torch.autocast("cpu", enabled=False)
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:  # pyright: ignore[reportIncompatibleMethodOverride]
-        hidden, weight, norm_weight, activated, mask, mean, spread, rstd, matrix = ctx.saved_tensors
+        hidden, residual, weight, norm_weight, norm_bias, activated, mask, *moments, matrix = ctx.saved_tensors
+        if is_differentiated_again(gradients[0]):
+            plain = partial(_plain_unit, mask=mask, eps=ctx.eps, share=ctx.share, pool=ctx.pool)
+            return plain_gradients(ctx, plain, [hidden, residual, weight, norm_weight, norm_bias], gradients[0])
+        mean, spread, rstd = moments
         batch, positions, channels = activated.shape
         dtype, width, count = activated.dtype, weight.shape[0], batch * positions
         gradient = gradients[0].to(dtype).contiguous()  # (B, P / pool, F)
@@ -211,7 +235,7 @@ class _PointwiseUnit(torch.autograd.Function):
         over_windows(batch, finish)
         return (
             d_activated.to(hidden.dtype),
-            gradient if ctx.has_residual else None,
+            gradient if residual is not None else None,
             d_weight.float(),
             d_norm_weight.float(),
             total.float(),

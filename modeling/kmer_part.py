@@ -123,12 +123,17 @@ class KmerFeatures(nn.Module):
 
 
 class ZeroLinear(nn.Linear):
-    """A linear layer that starts as 0, and draws no random number."""
+    """A linear layer that starts as 0, draws no random number, and computes in the wider dtype of input and weight."""
 
     def reset_parameters(self) -> None:
         """Set weight and bias to 0."""
         nn.init.zeros_(self.weight)
         nn.init.zeros_(self.bias)
+
+    def forward(self, input: Tensor) -> Tensor:
+        """Map (B, F) to (B, T)."""
+        dtype: Any = torch.promote_types(input.dtype, self.weight.dtype)
+        return F.linear(input.to(dtype), self.weight.to(dtype), self.bias.to(dtype))
 
 
 class KmerPart(nn.Module):
@@ -165,10 +170,8 @@ class KmerPart(nn.Module):
         """
         device = inputs.device.type
         with _without_autocast(device):
-            features, weight = self.features(inputs), self.linear.weight
-            dtype: Any = torch.promote_types(features.dtype, weight.dtype)
-            wide = F.linear(features.to(dtype), weight.to(dtype), self.linear.bias.to(dtype))
-            return self.scale.to(dtype) * logits.to(dtype) + wide
+            wide = self.linear(self.features(inputs))
+            return self.scale.to(wide.dtype) * logits.to(wide.dtype) + wide
 
 
 def _without_autocast(device: str) -> Any:

@@ -5,7 +5,7 @@ from torch import Tensor, nn
 
 from .architecture_parts import LstmCoreConfig
 from .dropout import FastDropout
-from .fast_path import is_hooked, tensor_allowed
+from .fast_path import fast_path_allowed
 from .fast_pool import max_pool
 
 
@@ -67,4 +67,4 @@ def last_step(lstm: nn.LSTM, inputs: Tensor) -> Tensor:
 
 def _single_direction_is_cheaper(lstm: nn.LSTM, inputs: Tensor) -> bool:
     """On a CPU; cuDNN wants the weights of both directions in one piece of memory."""
-    return type(lstm) is nn.LSTM and tensor_allowed(inputs) and not is_hooked(lstm)
+    return type(lstm) is nn.LSTM and fast_path_allowed(lstm, inputs, {})

@@ -72,7 +72,6 @@ class AtacPreTrainedModel(WholeWeights):
         "MlstmBlock",
         "SlstmBlock",
     ]
-    _can_compile_fullgraph = True
     stem: nn.Module
     core: nn.Module
 
@@ -80,6 +79,12 @@ class AtacPreTrainedModel(WholeWeights):
         super().__init__(config)
         # plain numbers, which torch.compile can read where it cannot read a config's properties
         self.fixed_length, self.length_multiple = config.fixed_length, config.length_multiple
+        self._can_compile_fullgraph = config.core_config.type != "lstm"  # PyTorch does not compile `nn.LSTM`
+
+    @classmethod
+    def from_pretrained(cls, *args: Any, **kwargs: Any) -> Any:
+        """Load as transformers does, which of a part on disk (`device_map`) would not read the buffers."""
+        return super().from_pretrained(*args, **{**kwargs, "offload_buffers": True})
 
     @torch.no_grad()
     def _init_weights(self, module: nn.Module) -> None:
@@ -137,6 +142,10 @@ class AtacPreTrainedModel(WholeWeights):
             context_fn=lambda: (nullcontext(), _fixed_statistics(self)),
         )
         super()._set_gradient_checkpointing(enable, once, **kwargs)
+
+    def at_hand(self, inputs: Tensor) -> Tensor:
+        """Return `inputs` on the model's device; as they are where its weights are offloaded and come when needed."""
+        return inputs if self.device.type == "meta" else inputs.to(self.device)
 
     def features(self, inputs: Tensor) -> tuple[Tensor, Tensor]:
         """Return what stem (B, C, L') and core (B, F, P) make of codes (B, L) or a one-hot (B, 4, L)."""
@@ -198,7 +207,7 @@ class AtacForTrackPrediction(AtacPreTrainedModel):
         inputs: Tensor,
         labels: Tensor | None = None,
         mask: Tensor | None = None,
-        mappability_labels: Tensor | None = None,
+        mappable: Tensor | None = None,
         return_dict: bool | None = None,
         **_: Any,
     ) -> TrackOutput | tuple[Tensor, ...]:
@@ -208,7 +217,7 @@ class AtacForTrackPrediction(AtacPreTrainedModel):
             inputs: (B, L) base codes, A0 C1 G2 T3 N4, or (B, 4, L) one-hot in the order A, C, G, T.
             labels: (B, T, N) raw signal; the model transforms it by `config.target_transform`.
             mask: (B, N) or (B, T, N), 1 where a bin counts in the loss.
-            mappability_labels: (B, L), 1 where a base is mappable; used by a model with a mappability head.
+            mappable: (B, L), 1 where a base is mappable; used by a model with a mappability head.
             return_dict: False returns a tuple.
 
         Returns:
@@ -217,6 +226,7 @@ class AtacForTrackPrediction(AtacPreTrainedModel):
         Raises:
             ValueError: `inputs` has another shape, or a length that the model cannot read.
         """
+        mappable = _.get("mappability_labels", mappable)  # its former name, by which a Trainer took it for labels
         stem, features = self.features(inputs)
         predictions = self.head_activation(self._bins(self.head(features.transpose(1, 2))))
         loss = mappability = None
@@ -224,8 +234,8 @@ class AtacForTrackPrediction(AtacPreTrainedModel):
             loss = self.track_loss(predictions.float(), labels.float(), mask)
         if self.config.mappability_weight:
             mappability = self.mappability_head(stem)
-            if loss is not None and mappability_labels is not None:
-                second = self.mappability_head.loss(mappability, mappability_labels, called_bases(inputs))
+            if loss is not None and mappable is not None:
+                second = self.mappability_head.loss(mappability, mappable, called_bases(inputs))
                 loss = loss + self.config.mappability_weight * second
         output = TrackOutput(loss=loss, predictions=predictions, last_hidden_state=features, mappability=mappability)
         return output.to_tuple() if return_dict is False else output
@@ -249,7 +259,7 @@ class AtacForTrackPrediction(AtacPreTrainedModel):
             raise ValueError("`predict` needs evaluation mode; call model.eval() first")
         if adapter_names is not None:
             return predict_mixed(self, inputs, adapter_names, predict=partial(self.predict, target_only=target_only))
-        inputs = inputs.to(self.device)
+        inputs = self.at_hand(inputs)
         fast = fast_prediction(self, inputs, target_only=target_only)
         if fast is not None:
             return fast

@@ -133,6 +133,11 @@ class ChromTransferPreTrainedModel(WholeWeights):
     _no_split_modules = ["ResidualBlock"]  # noqa: RUF012
     _can_compile_fullgraph = True
 
+    @classmethod
+    def from_pretrained(cls, *args: Any, **kwargs: Any) -> Any:
+        """Load as transformers does, which of a part on disk (`device_map`) would not read the buffers."""
+        return super().from_pretrained(*args, **{**kwargs, "offload_buffers": True})
+
     @torch.no_grad()
     def _init_weights(self, module: nn.Module) -> None:
         """Initialise as the source: He-normal convolutions, Glorot-uniform dense layers, biases 0."""

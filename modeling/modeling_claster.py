@@ -168,6 +168,11 @@ class ClasterForProfileRegression(WholeWeights):
         mask = mask.to(losses.dtype)
         return (losses * mask).sum() / mask.sum().clamp(min=1)
 
+    @classmethod
+    def from_pretrained(cls, *args: Any, **kwargs: Any) -> Any:
+        """Load as transformers does, which of a part on disk (`device_map`) would not read the buffers."""
+        return super().from_pretrained(*args, **{**kwargs, "offload_buffers": True})
+
     @torch.no_grad()
     def _init_weights(self, module: nn.Module) -> None:
         """Initialise as the source: Kaiming-normal convolutions by their fan out, PyTorch's own for the rest."""

@@ -14,7 +14,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from .fast_evaluation import _applies, _convolve, _Windows
-from .fast_path import compute_dtype
+from .fast_path import compute_dtype, is_ordinary
 from .folded_weights import FoldedMixer, FoldedModel, folded_weights
 from .products import product
 from .window_threads import over_windows
@@ -35,8 +35,8 @@ def predict_groups(model: Any, inputs: Tensor, *, group: int, crop: int) -> Tens
         (B, T, N - 2 * crop) float32, in the scale of training.
     """
     with torch.no_grad():
-        inputs = inputs.to(model.device)
-        if inputs.device.type != "cpu" or not _applies(model):
+        inputs = model.at_hand(inputs)
+        if not is_ordinary(inputs) or not _applies(model):
             predictions = model.predict(inputs)
             return predictions[..., crop : predictions.shape[-1] - crop]
         bases = model.one_hot_inputs(inputs).transpose(1, 2)  # (B, L, 4)

@@ -5,12 +5,14 @@ oneDNN's convolutions there. With many channels those are as fast once their wei
 Shapes: B batch, P positions in, Q out, C and F channels, K kernel size.
 """
 
+from functools import partial
 from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.autograd.function import once_differentiable
+from torch.nn import functional as F
 
+from .fast_path import is_differentiated_again, plain_gradients
 from .products import WindowConv, product, product_over_rows
 from .window_threads import over_windows, sum_over_windows
 
@@ -39,6 +41,21 @@ def unfolded_conv(
     left = int(conv.padding[0])
     padding = left, left + right_padding
     return _UnfoldedConv.apply(hidden, conv.weight, conv.bias, conv.dilation[0], padding, gelu_first, relu_after, dtype)
+
+
+def _plain_conv(
+    hidden: Tensor,
+    weight: Tensor,
+    bias: Tensor | None,
+    *,
+    dilation: int,
+    padding: tuple[int, int],
+    gelu_first: bool,
+    relu_after: bool,
+) -> Tensor:
+    hidden = F.gelu(hidden.float()) if gelu_first else hidden.float()
+    outputs = F.conv1d(F.pad(hidden.transpose(1, 2), padding), weight, bias, dilation=dilation).transpose(1, 2)
+    return outputs.relu() if relu_after else outputs
 
 
 class _UnfoldedConv(torch.autograd.Function):
@@ -74,15 +91,18 @@ class _UnfoldedConv(torch.autograd.Function):
                     outputs[i] = convolve(window.padded, activation=activation)
 
         over_windows(batch, compute)
-        ctx.save_for_backward(hidden, weight, outputs if relu_after else None)
+        ctx.save_for_backward(hidden, weight, bias, outputs if relu_after else None)
         ctx.options = dilation, padding, gelu_first, dtype
         return outputs
 
     @staticmethod
-    @once_differentiable
     @torch.autocast("cpu", enabled=False)
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:  # pyright: ignore[reportIncompatibleMethodOverride]
-        (hidden, weight, activated), (dilation, padding, gelu_first, dtype) = ctx.saved_tensors, ctx.options
+        (hidden, weight, bias, activated), (dilation, padding, gelu_first, dtype) = ctx.saved_tensors, ctx.options
+        if is_differentiated_again(gradients[0]):
+            relu_after = activated is not None
+            options = {"dilation": dilation, "padding": padding, "gelu_first": gelu_first, "relu_after": relu_after}
+            return plain_gradients(ctx, partial(_plain_conv, **options), [hidden, weight, bias], gradients[0])
         (batch, positions, channels), (width, _, taps) = hidden.shape, weight.shape
         gradient = gradients[0].to(dtype).contiguous()
         flipped = weight.flip(2).transpose(0, 1).to(dtype)

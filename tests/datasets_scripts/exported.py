@@ -37,7 +37,7 @@ def assert_same(found: dict, expected: dict) -> None:
 
 def which_windows(dataset: WindowDataset, batch: dict) -> list[int]:
     """Return the index of each window of a batch, whose every value must be that of the store."""
-    whole = dataset.__getitems__(range(len(dataset)))
+    whole = dataset.batch(range(len(dataset)))
     known = {}
     for index in range(len(dataset)):
         key = b"".join(whole[name][index].tobytes() for name in sorted(whole))

@@ -43,19 +43,19 @@ def test_batches_equal_single_items_at_any_batch_size_and_order(store, windows) 
     data = dataset(store, windows, max_jitter=64, reverse_complement=True, substitutions=0.1, seed=3)
     data.set_epoch(2)
     order = np.random.default_rng(0).permutation(len(data))
-    whole = data.__getitems__(order.tolist())
+    whole = data.batch(order.tolist())
     singles = [data[int(i)] for i in order]
     assert_same(whole, {name: np.stack([item[name] for item in singles]) for name in whole})
-    parts = [data.__getitems__(order[i : i + 7].tolist()) for i in range(0, len(order), 7)]
+    parts = [data.batch(order[i : i + 7].tolist()) for i in range(0, len(order), 7)]
     assert_same(whole, {name: np.concatenate([part[name] for part in parts]) for name in whole})
 
 
 def test_substitutions_leave_signal_and_store_alone(store, windows) -> None:
-    plain, noisy = (dataset(store, windows, substitutions=share).__getitems__(range(5)) for share in (0.0, 0.1))
+    plain, noisy = (dataset(store, windows, substitutions=share).batch(range(5)) for share in (0.0, 0.1))
     assert np.array_equal(plain["labels"], noisy["labels"])
     # 5 x 512 bases, of which a tenth is replaced: five standard deviations are 76
     assert abs((plain["inputs"] != noisy["inputs"]).sum() - 256) < 76
-    assert_same(dataset(store, windows).__getitems__(range(5)), plain)
+    assert_same(dataset(store, windows).batch(range(5)), plain)
 
 
 @pytest.mark.enable_socket  # torch hands tensors over through a Unix socket
@@ -67,14 +67,14 @@ def test_workers_do_not_matter(store, windows, num_workers) -> None:
     assert batches[0]["inputs"].dtype == torch.uint8
     assert batches[0]["labels"].dtype == torch.float32
     joined = {name: torch.cat([batch[name] for batch in batches]).numpy() for name in batches[0]}
-    assert_same(joined, data.__getitems__(range(len(data))))
+    assert_same(joined, data.batch(range(len(data))))
 
 
 def test_epochs_and_seeds_differ_and_repeat(store, windows) -> None:
     def batch(seed: int, epoch: int) -> dict:
         data = dataset(store, windows, max_jitter=64, reverse_complement=True, seed=seed)
         data.set_epoch(epoch)
-        return data.__getitems__(range(len(data)))
+        return data.batch(range(len(data)))
 
     assert_same(batch(0, 1), batch(0, 1))
     assert not np.array_equal(batch(0, 1)["inputs"], batch(0, 2)["inputs"])
@@ -96,9 +96,9 @@ def test_jitter_is_whole_bins_both_ways_and_keeps_bases_and_bins_together(store,
 
 
 def test_reverse_complement_turns_half_of_the_windows(store, windows) -> None:
-    plain = dataset(store, windows).__getitems__(range(len(windows)))
+    plain = dataset(store, windows).batch(range(len(windows)))
     turned = dataset(store, windows, reverse_complement=True)
-    found = turned.__getitems__(range(len(windows)))
+    found = turned.batch(range(len(windows)))
     complement = np.array([3, 2, 1, 0, 4])
     flipped = [i for i in range(len(windows)) if not np.array_equal(found["inputs"][i], plain["inputs"][i])]
     assert 0.25 < len(flipped) / len(windows) < 0.75
@@ -107,16 +107,16 @@ def test_reverse_complement_turns_half_of_the_windows(store, windows) -> None:
         assert np.array_equal(found["labels"][i], plain["labels"][i][:, ::-1])
 
 
-def test_mappability_labels_turn_with_their_window(store, windows) -> None:
+def test_mappable_bases_turn_with_their_window(store, windows) -> None:
     # chr1:15000-15500 is unmappable; windows start at 14,800 and 15,200
     around = windows[windows["start"].isin([14_800, 15_200])]
-    labels = dataset(store, around, mappability=True).__getitems__([0, 1])["mappability_labels"]
+    labels = dataset(store, around, mappability=True).batch([0, 1])["mappable"]
     assert labels[0].tolist() == [1] * 200 + [0] * 312  # to 15,312
     assert labels[1].tolist() == [0] * 300 + [1] * 212  # from 15,500
     turned = dataset(store, around.loc[around.index.repeat(8)], mappability=True, reverse_complement=True)
-    batch = turned.__getitems__(range(16))
+    batch = turned.batch(range(16))
     for i in np.flatnonzero(turned._reversed):
-        assert batch["mappability_labels"][i].tolist() == labels[i // 8][::-1].tolist()
+        assert batch["mappable"][i].tolist() == labels[i // 8][::-1].tolist()
     assert 0 < turned._reversed.sum() < 16
 
 
@@ -131,13 +131,13 @@ def test_overlapping_unmappable_intervals(toy) -> None:
 
 def test_n_stays_n_in_the_reverse_complement(store) -> None:
     windows = pd.DataFrame({"chrom": ["chr1"] * 8, "start": [19_900] * 8, "end": [19_900 + LENGTH] * 8})
-    found = dataset(store, windows, reverse_complement=True).__getitems__(range(8))["inputs"]
+    found = dataset(store, windows, reverse_complement=True).batch(range(8))["inputs"]
     assert ((found == 4).sum(axis=1) == 100).all()
 
 
 def test_windows_may_hang_off_a_chromosome(store) -> None:
     windows = pd.DataFrame({"chrom": ["chr1", "chr2"], "start": [-256, 37_900], "end": [256, 37_900 + LENGTH]})
-    batch = dataset(store, windows).__getitems__([0, 1])
+    batch = dataset(store, windows).batch([0, 1])
     assert (batch["inputs"][0, :256] == 4).all()
     assert (batch["inputs"][1, 101:] == 4).all()
     assert not batch["labels"][0, :, :64].any()
@@ -145,7 +145,7 @@ def test_windows_may_hang_off_a_chromosome(store) -> None:
 
 def test_collate_takes_single_items(store, windows) -> None:
     data = dataset(store, windows)
-    assert_same(collate([data[0], data[1]]), collate(data.__getitems__([0, 1])))
+    assert_same(collate([data[0], data[1]]), collate(data.batch([0, 1])))
 
 
 @pytest.mark.parametrize(

@@ -92,7 +92,7 @@ def test_workers_do_not_matter(dataset, num_workers) -> None:
     loaded = list(WindowLoader(dataset, sampler, num_workers=num_workers))
     assert [len(batch["inputs"]) for batch in loaded] == [16, 16, 9]
     for indices, batch in zip(sampler, loaded, strict=True):
-        expected = dataset.__getitems__(indices)
+        expected = dataset.batch(indices)
         assert batch.keys() == expected.keys()
         for name, tensor in batch.items():
             assert np.array_equal(tensor.numpy(), expected[name])
@@ -106,17 +106,17 @@ def test_two_ranks_of_two_workers_see_each_window_once(dataset) -> None:
         sampler = WindowBatches(len(dataset), batch_size=8, seed=3, rank=rank, num_ranks=2)
         for batch in WindowLoader(dataset, sampler, num_workers=2):
             seen += list(batch["inputs"]) if num_counted(batch) else []  # 41 = 5 x 8 + 1: one rank's last is empty
-    expected = dataset.__getitems__(range(len(dataset)))["inputs"]
+    expected = dataset.batch(range(len(dataset)))["inputs"]
     assert len(seen) == len(np.unique(expected, axis=0)) == 41
     assert sorted(window.numpy().tobytes() for window in seen) == sorted(window.tobytes() for window in expected)
 
 
 def test_an_empty_batch_counts_in_no_loss(dataset) -> None:
-    batch = collate_some(dataset.__getitems__([]))
+    batch = collate_some(dataset.batch([]))
     assert (batch["inputs"].shape, batch["inputs"].unique().tolist()) == ((1, LENGTH), [4])
     assert (batch["labels"].shape, batch["mask"].shape) == ((1, 2, 128), (1, 2, 128))
     assert num_counted(batch) == 0
-    assert num_counted(collate_some(dataset.__getitems__([0, 1]))) == 2 * 2 * 128
+    assert num_counted(collate_some(dataset.batch([0, 1]))) == 2 * 2 * 128
 
 
 def test_masks_turn_with_their_window(toy, dataset) -> None:
@@ -124,7 +124,7 @@ def test_masks_turn_with_their_window(toy, dataset) -> None:
     dataset.store = MaskedStore.open(path)
     dataset.max_jitter = 0
     dataset.set_epoch(0)
-    batch = dataset.__getitems__(range(10))
+    batch = dataset.batch(range(10))
     assert batch["mask"].dtype == np.uint8
     assert batch["mask"][:, 1].all()
     for i in range(10):
@@ -168,4 +168,4 @@ def test_a_gpu_is_fed_pinned_batches(dataset) -> None:
     sampler = WindowBatches(len(dataset), batch_size=16)
     for indices, batch in zip(sampler, WindowLoader(dataset, sampler, device="cuda"), strict=True):
         assert batch["inputs"].is_pinned()
-        assert torch.equal(batch["inputs"].cuda().cpu(), torch.from_numpy(dataset.__getitems__(indices)["inputs"]))
+        assert torch.equal(batch["inputs"].cuda().cpu(), torch.from_numpy(dataset.batch(indices)["inputs"]))

@@ -59,7 +59,7 @@ def test_a_shifted_window_is_cut_by_hand(layout, rows) -> None:
     batch = layout.cut(rows, np.array([1]), np.array([4]))
     assert batch["inputs"].tolist() == [rows.codes[1, 8:16].tolist()]
     assert batch["labels"].tolist() == [[[10, 11], [14, 15]]]
-    assert batch["mappability_labels"].tolist() == [[0, 1, 1, 1, 0, 1, 1, 1]]
+    assert batch["mappable"].tolist() == [[0, 1, 1, 1, 0, 1, 1, 1]]
     assert batch["mask"].tolist() == [[[0, 1], [1, 1]]]
 
 

@@ -28,8 +28,8 @@ def test_what_is_no_export_is_refused(toy, hub) -> None:
     [
         ("{", "is damaged"),
         ("[]", "is damaged"),
-        ('{"format": "chromhub-shards", "version": 9}', "must say chromhub-shards version 1, got .* version 9"),
-        ('{"format": "chromhub-shards", "version": 1}', "is damaged: it lacks layout"),
+        ('{"format": "chromhub-shards", "version": 9}', "must say chromhub-shards version 2, got .* version 9"),
+        ('{"format": "chromhub-shards", "version": 2}', "is damaged: it lacks layout"),
     ],
 )
 def test_a_damaged_description_is_one_sentence(tmp_path, text, match) -> None:

@@ -35,7 +35,7 @@ def test_unshuffled_it_is_the_store_in_order(toy) -> None:
     stream = StreamingWindows(shards, "train", batch_size=7, num_lanes=1, shuffle=False, **AUGMENTED)
     reference = same_from_store(toy, shards, **AUGMENTED)
     for i, batch in enumerate(stream):
-        assert_same(batch, reference.__getitems__(range(7 * i, min(7 * i + 7, len(reference)))))
+        assert_same(batch, reference.batch(range(7 * i, min(7 * i + 7, len(reference)))))
 
 
 @pytest.mark.enable_socket  # torch hands tensors over through a Unix socket

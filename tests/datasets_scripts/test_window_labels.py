@@ -79,7 +79,7 @@ def test_labels_by_hand(store, middle, labels):
     dataset = LabelledWindows(
         WindowDataset(store, windows_at(middle - 256), input_length=512), RULE, input_length=512, bin_size=4
     )
-    batch = dataset.__getitems__([0])
+    batch = dataset.batch([0])
     assert set(batch) == {"inputs", "labels"}
     assert batch["labels"].tolist() == [labels]
 
@@ -91,7 +91,7 @@ def test_labels_follow_jitter_and_strand(store):
     seen = []
     for epoch in (0, 1):
         dataset.set_epoch(epoch)
-        batch = dataset.__getitems__(range(40))
+        batch = dataset.batch(range(40))
         moved = windows[["start"]].to_numpy()[:, 0] + dataset.signal._jitter
         plain = window_labels(store, windows_at(*moved), RULE)[0]  # 50 central bins lie the same on both strands
         np.testing.assert_array_equal(batch["labels"], plain)

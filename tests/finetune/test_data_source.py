@@ -63,8 +63,8 @@ def test_training_and_validation_are_those_of_the_store(store, shards) -> None:
         other = window_dataset(theirs, store, expected[i], config=CONFIG, train=train)
         for dataset in (one, other):
             dataset.set_epoch(1)
-        for name, array in other.__getitems__([2, 0, 3]).items():
-            assert np.array_equal(one.__getitems__([2, 0, 3])[name], array)
+        for name, array in other.batch([2, 0, 3]).items():
+            assert np.array_equal(one.batch([2, 0, 3])[name], array)
     assert found[2] == expected[2]
 
 
@@ -72,7 +72,7 @@ def test_unmoved_windows_are_those_of_the_training_part_as_they_lie(store, shard
     for data, name in ((store, store.path), (shards, shards.name)):
         made = recipe(name, substitutions=0.5)
         train, _, _ = choose_windows(made, data, CONFIG)
-        batch = unmoved_training_windows(made, data, train, config=CONFIG).__getitems__([2, 0, 3])
+        batch = unmoved_training_windows(made, data, train, config=CONFIG).batch([2, 0, 3])
         codes, signal = store.gather(store.flat_starts(train.iloc[[2, 0, 3]]), CONFIG.input_length)
         assert np.array_equal(batch["inputs"], codes)
         assert np.array_equal(batch["labels"], signal)

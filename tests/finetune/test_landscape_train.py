@@ -64,7 +64,7 @@ def test_flips_turn_every_modality(folders, form):
     rows = data.rows("train")
     plain = LandscapeWindows(data, rows, contacts=True)
     turning = LandscapeWindows(data, rows, contacts=True, flip=True, seed=3)
-    batch, turned = plain.__getitems__([0, 1, 2, 3]), turning.__getitems__([0, 1, 2, 3])
+    batch, turned = plain.batch([0, 1, 2, 3]), turning.batch([0, 1, 2, 3])
     back = [not np.array_equal(batch["inputs"][i], turned["inputs"][i]) for i in range(4)]
     assert 0 < sum(back) < 4
     for i, is_turned in enumerate(back):
@@ -73,8 +73,8 @@ def test_flips_turn_every_modality(folders, form):
             rows_step = step if name == "contact_map" and form == "square" else 1
             assert np.array_equal(turned[name][i], batch[name][i][::rows_step, ::step]), name
     turning.set_epoch(1)
-    assert not np.array_equal(turning.__getitems__([0, 1, 2, 3])["inputs"], turned["inputs"])
-    assert np.array_equal(turning[2]["inputs"], turning.__getitems__([2])["inputs"][0])
+    assert not np.array_equal(turning.batch([0, 1, 2, 3])["inputs"], turned["inputs"])
+    assert np.array_equal(turning[2]["inputs"], turning.batch([2])["inputs"][0])
 
 
 def test_statistics_are_those_of_the_training_genes(folders):

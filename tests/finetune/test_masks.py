@@ -134,8 +134,8 @@ def test_masks_turn_and_move_with_their_window_however_it_is_read(store, toy) ->
             data.set_epoch(epoch)
         streamed = list(stream)
         read = [
-            plain.__getitems__(range(len(plain))),
-            mapped.__getitems__(range(len(mapped))),
+            plain.batch(range(len(plain))),
+            mapped.batch(range(len(mapped))),
             {name: np.concatenate([batch[name] for batch in streamed]) for name in streamed[0]},
         ]
         for i, start in enumerate(windows["start"]):

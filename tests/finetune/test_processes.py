@@ -46,7 +46,7 @@ def trained_on(watch: Path, recipe: Recipe, epoch: int) -> list[tuple[int, int]]
     windows, _, _ = choose_windows(recipe, data, config)
     dataset = window_dataset(recipe, data, windows, config=config, train=True)
     dataset.set_epoch(epoch)
-    codes = dataset.__getitems__(range(len(dataset)))["inputs"]
+    codes = dataset.batch(range(len(dataset)))["inputs"]
     known = {hashlib.sha256(window.tobytes()).hexdigest(): i for i, window in enumerate(codes)}
     assert len(known) == 29
     file = watch / f"trained-{epoch}"

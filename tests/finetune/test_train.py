@@ -239,7 +239,7 @@ def test_fewer_windows_are_a_subset_drawn_by_the_seed(data, tmp_path):
 
 def test_the_weight_of_a_total_is_a_tenth_of_the_median(base, data, tmp_path):
     class Windows(list):
-        def __getitems__(self, indices):
+        def batch(self, indices):
             return {"labels": np.array([self[i] for i in indices]), "mask": np.ones((len(indices), 1, 2))}
 
     windows = Windows([[[10.0, 20.0]], [[0.0, 0.0]], [[50.0, np.nan]], [[100.0, 0.0]]])

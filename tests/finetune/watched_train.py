@@ -12,7 +12,7 @@ from chromhub.datasets_scripts.dataset import WindowDataset
 from chromhub.finetune.train import main
 from chromhub.finetune.trainer import ChromTrainer
 
-gather, set_epoch, training_step = WindowDataset.__getitems__, WindowDataset.set_epoch, ChromTrainer.training_step
+gather, set_epoch, training_step = WindowDataset.batch, WindowDataset.set_epoch, ChromTrainer.training_step
 
 
 def watched_gather(self, indices):
@@ -38,7 +38,7 @@ def watched_step(self, model, inputs, *args, **kwargs):
     return training_step(self, model, inputs, *args, **kwargs)
 
 
-WindowDataset.__getitems__ = watched_gather
+WindowDataset.batch = watched_gather
 WindowDataset.set_epoch = watched_epoch
 ChromTrainer.training_step = watched_step
 

@@ -1,11 +1,14 @@
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from chromhub.hub_models.card import TAGS, Publication, base_model, pinned_call, render_card
+import yaml
+from chromhub.hub_models.card import TAGS, Publication, base_model, pinned_call, publication_of, render_card
 from chromhub.hub_models.licenses import LICENSES, check_license
 from chromhub.hub_models.publish import check_card
 from chromhub.hub_models.run_record import read_run
+from chromhub.inference.provenance import Provenance
 from huggingface_hub import ModelCard
 from transformers import AutoModel
 
@@ -76,7 +79,28 @@ def test_an_adapter_has_its_own_track_names(run, tmp_path, tiny_model) -> None:
     adapter = toy_adapter(tmp_path / "adapter", tiny_model, run)
     text = (adapter / "provenance.json").read_text()
     (adapter / "provenance.json").write_text(text.replace("track_0", "k562", 1))
-    assert "predicts ATAC-seq signal (k562)" in render_card(adapter)
+    assert "predicts signal (k562)" in render_card(adapter)  # of an assay that no one told
+
+
+def test_the_assay_is_what_the_data_said(run) -> None:
+    assert "Predicts signal (track_0) from DNA" in render_card(run)
+    assert "atac-seq" not in render_card(run)
+    record = Provenance.load(run)
+    assert record is not None
+    replace(record, assay="CUT&Tag").save(run)
+    card = render_card(run)
+    assert "Predicts CUT&Tag signal (track_0) from DNA" in card
+    assert "cut-tag" in yaml.safe_load(card.split("---")[1])["tags"]
+
+
+def test_what_a_person_added_is_read_back_from_a_card(run, tmp_path, tiny_model) -> None:
+    adapter = toy_adapter(tmp_path / "adapter", tiny_model, run)
+    told = Publication("org/lora", "mit", "free for all.", ("org/data",), "org/tiny", "abc")
+    card = render_card(adapter, told)
+    assert publication_of(card) == replace(told, data_license="free for all")
+    assert render_card(adapter, publication_of(card)) == card
+    bare = Publication("org/model", license="mit")
+    assert publication_of(render_card(run, bare)) == bare
 
 
 def test_a_base_on_the_hub_needs_no_name(run) -> None:

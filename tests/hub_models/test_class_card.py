@@ -8,6 +8,7 @@ from chromhub.finetune.recipe import Recipe
 from chromhub.hub_models.card import Publication, render_card
 from chromhub.hub_models.metric_table import eval_results, header, headline, table
 from chromhub.hub_models.publish import check_card, check_run
+from chromhub.inference.provenance import Provenance
 from chromhub.modeling import (
     AtacConfig,
     AtacForSequenceClassification,
@@ -109,3 +110,18 @@ def test_tables():
     assert [result.metric_value for result in eval_results(METRICS)] == [0.91, 0.9, 0.75, 0.5, 0.91, 0.9, 0.75, 0.5]
     assert headline(METRICS) == {"blood test closed AUROC": 0.91, "blood test other_types AUROC": 0.75}
     assert eval_results(METRICS | {"leak": {"checked": True, "overlaps": ["chr20"]}}) == []
+
+
+def test_an_adapter_of_a_classifier_has_its_own_labels_and_rule(run, tmp_path):
+    adapter = tmp_path / "adapter"
+    adapter.mkdir()
+    (adapter / "adapter_config.json").write_text(json.dumps({"base_model_name_or_path": str(run), "peft_type": "LORA"}))
+    Provenance(str(run), "hg19", (), (), ("Mono",), 0, "lora", "f00d", assay="ATAC-seq").save(adapter)
+    Recipe(data="mono", base=str(run), mode="lora", task="classification", labels={"width": 100}).write(
+        adapter / "recipe.yaml"
+    )
+    text = render_card(adapter)
+    assert "predicts open chromatin by ATAC-seq (Mono) from DNA sequence alone" in text
+    assert "the probability of being open in its track comes out: at least 50% of the central 100 bp" in text
+    assert "probabilities = model.probabilities(model(inputs).logits)  # (1, 1)" in text
+    assert "| labels | Mono |" in text

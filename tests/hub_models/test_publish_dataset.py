@@ -22,7 +22,7 @@ def test_windows_come_back_from_the_hub(hub, toy) -> None:
     assert there.windows("train").equals(here.windows("train"))
 
     one, other = (ShardWindows(shards, "train", **AUGMENTED) for shards in (here, there))
-    assert_same(other.__getitems__([9, 1, 70]), one.__getitems__([9, 1, 70]))
+    assert_same(other.batch([9, 1, 70]), one.batch([9, 1, 70]))
     options = {"batch_size": 16, **AUGMENTED}
     for found, expected in zip(
         StreamingWindows(there, "train", **options), StreamingWindows(here, "train", **options), strict=True

@@ -26,7 +26,7 @@ def by_numpy(model, store, kind, chroms, *, factor, summary, log):
     """Evaluate the plain way: all windows at once, one strand, numpy.corrcoef on everything flattened."""
     windows, _ = evaluation_windows(store, "test", input_length=2048, target_length=1024, kind=kind)
     windows = windows[windows["chrom"].isin(chroms)]
-    batch = WindowDataset(store, windows, input_length=2048).__getitems__(range(len(windows)))
+    batch = WindowDataset(store, windows, input_length=2048).batch(range(len(windows)))
     with torch.no_grad():
         predictions = model(torch.from_numpy(batch["inputs"])).predictions[..., 128:384]
     predicted, true = (
@@ -102,7 +102,7 @@ def test_both_strands_are_averaged_in_the_scale_of_training(tiny_model, store):
     both, one = evaluate(tiny_model, store), evaluate(tiny_model, store, average_rc=False)
     assert (both["reverse_complement"], one["reverse_complement"]) == (True, False)
     windows, _ = evaluation_windows(store, "test", input_length=2048, target_length=1024)
-    batch = WindowDataset(store, windows, input_length=2048).__getitems__(range(len(windows)))
+    batch = WindowDataset(store, windows, input_length=2048).batch(range(len(windows)))
     turned = np.array([3, 2, 1, 0, 4], np.uint8)[batch["inputs"][:, ::-1]]
     with torch.no_grad():
         given, reverse = (tiny_model(torch.from_numpy(codes)).predictions for codes in (batch["inputs"], turned))

@@ -1,7 +1,8 @@
 import numpy as np
 import pandas as pd
 import pytest
-from chromhub.inference.figures import scatter, tracks, training_curve
+from chromhub.inference.figures import MAX_DRAWN, loss_name, scatter, tracks, training_curve
+from chromhub.modeling import AtacConfig, ClasterConfig
 
 PNG = b"\x89PNG\r\n\x1a\n"
 NONE = {"loss": None, "eval_loss": None, "eval_pearson": None, "learning_rate": None}
@@ -50,3 +51,26 @@ def test_tracks(tmp_path, num_tracks):
     tracks(true * 0, true * 0, tmp_path / "zeros.png", **options)
     assert is_picture(tmp_path / "peaks.png")
     assert is_picture(tmp_path / "zeros.png")
+
+
+def test_a_curve_is_named_after_the_loss():
+    claster, atac = ClasterConfig.from_preset("claster-tiny"), AtacConfig()
+    assert loss_name(claster, "pearson") == "smooth L1 loss of standardised signal"
+    assert loss_name(atac, "auroc") == "cross-entropy"
+    assert loss_name(atac, "pearson") == "Poisson negative log likelihood"
+    assert loss_name(AtacConfig(loss="profile_count"), "pearson") == "loss of profile and count"
+
+
+def test_many_tracks_draw_as_many_as_fit(tmp_path, monkeypatch):
+    """The strongest ones in the region; a picture of more would take minutes."""
+    titles = []
+    monkeypatch.setattr("matplotlib.axes.Axes.set_title", lambda self, text, **_: titles.append(text))
+    labels = []
+    monkeypatch.setattr("matplotlib.axes.Axes.set_ylabel", lambda self, text, **_: labels.append(text))
+    true = np.repeat(np.arange(100.0)[:, None], 64, 1)
+    options = {"chrom": "c", "start": 0, "bin_size": 4, "unit": "u"}
+    tracks(true, true, tmp_path / "many.png", track_names=[f"t{i}" for i in range(100)], **options)
+    assert titles[0].endswith(f"the {MAX_DRAWN} strongest here of 100 tracks")
+    assert labels[::2] == [f"t{i}\ntrue" for i in range(100 - MAX_DRAWN, 100)]
+    tracks(true[:3], true[:3], tmp_path / "few.png", track_names=["a", "b", "c"], **options)
+    assert titles[1] == "c:0-256   log1p(u)"

@@ -146,17 +146,6 @@ def test_steps_aside():
     assert not fast_unit_applies(inject_adapter_in_model(LoraConfig(r=2, target_modules=["conv"]), unit), hidden)
 
 
-def test_a_second_derivative_is_refused_and_there_is_a_way():
-    model = tiny_model("conv", num_blocks=1)
-    inputs = torch.rand(2, 4, 80, requires_grad=True)
-    (gradient,) = torch.autograd.grad(model(inputs).predictions.sum(), inputs, create_graph=True)
-    with pytest.raises(RuntimeError, match="once_differentiable"):
-        gradient.square().sum().backward()
-    with plain_modules():
-        (gradient,) = torch.autograd.grad(model(inputs).predictions.sum(), inputs, create_graph=True)
-    gradient.square().sum().backward()
-
-
 @pytest.mark.parametrize(("size", "left_padding"), [(2, 0), (2, 1), (4, 0), (4, 3), (3, 1)])
 def test_max_pool_gives_ties_to_the_first(size, left_padding):
     pool = nn.MaxPool1d(size)

@@ -51,7 +51,7 @@ def test_the_loss_adds_up():
     model = AtacForTrackPrediction(AtacConfig.from_preset("dcnn-tiny", mappability_weight=0.5)).eval()
     inputs, labels = torch.randint(0, 4, (2, 256)), torch.rand(2, 1, 64)
     mappable = torch.zeros(2, 256)
-    plain, both = model(inputs, labels=labels), model(inputs, labels=labels, mappability_labels=mappable)
+    plain, both = model(inputs, labels=labels), model(inputs, labels=labels, mappable=mappable)
     # everything unmappable: the mean square of the probabilities
     assert both.loss.item() == pytest.approx(plain.loss.item() + 0.5 * (plain.mappability**2).mean().item())
     both.loss.backward()
