@@ -49,7 +49,7 @@ def training_arguments(
         learning_rate=recipe.learning_rate or 0.0,
         max_grad_norm=recipe.max_grad_norm,
         seed=recipe.seed,
-        bf16=recipe.bf16,
+        bf16=bool(recipe.bf16),
         torch_compile=recipe.compile,
         use_cpu=device.type == "cpu",
         dataloader_num_workers=recipe.num_workers,
