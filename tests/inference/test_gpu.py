@@ -5,7 +5,7 @@ import sys
 
 import pytest
 import torch
-from chromhub.inference.cpu import computing, pick_device
+from chromhub.inference.cpu import computing, device_name, pick_device
 from chromhub.inference.gpu import check_processes, float32_products, out_of_memory, precision_name, use_bf16
 from chromhub.inference.ranks import find_ranks
 
@@ -84,10 +84,12 @@ def test_two_processes_on_one_gpu_are_refused(one_gpu, monkeypatch):
     check_processes()
 
 
+# CUDA branch: inference/cpu.py device_name
 @pytest.mark.gpu
 def test_the_same_sentences_from_the_card_itself(device):
     found = pick_device(None if device.type == "cuda" else "cpu")
     assert found.type == device.type
+    assert device_name(found).startswith(f"{device.type} (")
     if device.type == "cuda":
         with pytest.raises(ValueError, match=r"--device cuda:99: this machine has \d+ CUDA devices"):
             pick_device("cuda:99")
