@@ -11,7 +11,7 @@ costs only itself:
     correctness  the tests marked `gpu`
     throughput   windows a second of each preset, in each precision, eager and compiled, beside the reference package
     whole_job    training from a store, a chromosome to bigWig, variants to scores
-    profile      the kernels that a training step spends its time in
+    kernels      the kernels that a training step spends its time in
     train        with --train: trains a recipe in the time that is left, evaluates, keeps weights and metrics
 
 OUT/gpu.json is rewritten after each part and a line printed. A part that failed is there with its last 20 lines, and
@@ -30,7 +30,7 @@ from pathlib import Path
 from typing import Any
 
 HERE = Path(__file__).resolve().parent
-SHARES = {"facts": 0.05, "correctness": 0.3, "throughput": 0.4, "whole_job": 0.18, "profile": 0.07, "train": 1.0}
+SHARES = {"facts": 0.05, "correctness": 0.3, "throughput": 0.4, "whole_job": 0.18, "kernels": 0.07, "train": 1.0}
 LAST_LINES = 20
 
 

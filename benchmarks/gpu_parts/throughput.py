@@ -181,6 +181,8 @@ def measure(part: Part) -> None:
     if part.dry_run:
         size = 2
         jobs = [("convnext-dcnn-tiny", "eager"), ("convnext-dcnn-tiny", "largest"), ("dcnn-tiny", "eager")]
+        if importlib.util.find_spec("asap") is not None:
+            jobs.append(("cnn", "eager"))
     presets: dict[str, dict[str, Any]] = {}
     left_out: list[str] = []
     at_hand: Preset | None = None

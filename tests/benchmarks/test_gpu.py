@@ -21,7 +21,7 @@ def load(name):
 
 
 gpu = load("gpu")
-PARTS = ("facts", "correctness", "throughput", "whole_job", "profile", "train")
+PARTS = ("facts", "correctness", "throughput", "whole_job", "kernels", "train")
 
 
 def options(output, **values):
@@ -59,7 +59,7 @@ def test_a_part_that_hangs_is_ended(parts):
 def test_the_command_line_is_held():
     refused = subprocess.run([sys.executable, ROOT / "benchmarks/gpu.py", "--parts", "facts,all"], capture_output=True)
     assert refused.returncode == 2
-    assert b"--parts must be of facts, correctness, throughput, whole_job, profile, train, got all" in refused.stderr
+    assert b"--parts must be of facts, correctness, throughput, whole_job, kernels, train, got all" in refused.stderr
     assert gpu.refusal(argparse.Namespace(device="cpu", dry_run=False)).endswith("add --dry-run")
     assert gpu.refusal(argparse.Namespace(device="cpu", dry_run=True)) is None
 

@@ -131,4 +131,4 @@ def test_two_processes_on_one_card_end_in_a_sentence(device, tmp_path):
         assert result.returncode != 0
         assert "2 processes were started on this machine, each needs a GPU of its own and it has 1" in result.stderr
     else:
-        assert result.stdout.count("cpu") == 2
+        assert result.stdout.count("size=2") == 2, result.stderr

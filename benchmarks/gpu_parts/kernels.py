@@ -16,7 +16,7 @@ KERNELS = 10
 STEPS = 5
 
 
-def kernels(part: Part, preset: str, size: int) -> list[dict[str, Any]]:
+def costliest(part: Part, preset: str, size: int) -> list[dict[str, Any]]:
     """Return the costliest kernels of some training steps: name, share of the time, calls a step."""
     model: Any = AtacForTrackPrediction(AtacConfig.from_preset(preset)).to(part.device)
     codes, signal = (tensor.to(part.device) for tensor in windows(size)[::2])
@@ -52,7 +52,7 @@ def measure(part: Part) -> None:
     size, ending = (2, "-tiny") if part.dry_run else (64, "")
     presets: dict[str, Any] = {}
     for preset in ("convnext-dcnn", "convnext-transformer"):
-        presets[preset + ending] = found = kernels(part, preset + ending, size)
+        presets[preset + ending] = found = costliest(part, preset + ending, size)
         first = found[0]
         told = f"{preset}: {first['share']:.0%} in {first['kernel'][:60]}"
         part.save(presets=presets, batch=size, line="; ".join(filter(None, [part.found.get("line"), told])))
