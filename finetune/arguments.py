@@ -50,6 +50,7 @@ def training_arguments(
         max_grad_norm=recipe.max_grad_norm,
         seed=recipe.seed,
         bf16=bool(recipe.bf16),
+        tf32=False if device.type == "cuda" and not recipe.bf16 else None,  # with compile the Trainer would turn it on
         torch_compile=recipe.compile,
         use_cpu=device.type == "cpu",
         dataloader_num_workers=recipe.num_workers,

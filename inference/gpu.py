@@ -3,6 +3,7 @@
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any, cast
 
 import torch
 
@@ -32,15 +33,23 @@ def float32_products(device: torch.device, *, rounded: bool) -> Iterator[None]:
     if device.type != "cuda":
         yield
         return
-    kinds = (torch.backends.cuda.matmul, torch.backends.cudnn.conv, torch.backends.cudnn.rnn)
-    before = [kind.fp32_precision for kind in kinds]
+    matmul, cudnn = (cast(Any, kind) for kind in (torch.backends.cuda.matmul, torch.backends.cudnn))
+    before = [kind.fp32_precision == "tf32" for kind in (matmul, cudnn.conv)]
     try:
-        for kind in kinds:
-            kind.fp32_precision = "tf32" if rounded else "ieee"
+        _round_products(rounded, rounded)
         yield
     finally:
-        for kind, precision in zip(kinds, before, strict=True):
-            kind.fp32_precision = precision
+        _round_products(*before)
+
+
+def _round_products(matrices: bool, convolutions: bool) -> None:
+    """Round what products read, or not; of convolutions and LSTMs alike."""
+    # By the older names, which set the newer ones with them: PyTorch reads both, and refuses a mixture.
+    torch.backends.cuda.matmul.allow_tf32 = matrices
+    cudnn: Any = torch.backends.cudnn
+    cudnn.allow_tf32 = convolutions
+    if not convolutions:  # the older name leaves them to the setting of all backends, which may say otherwise
+        cudnn.conv.fp32_precision = cudnn.rnn.fp32_precision = "ieee"
 
 
 def precision_name(device: torch.device, *, bf16: bool) -> str:

@@ -9,7 +9,7 @@ from pathlib import Path
 from gpu_parts.part import Part, main
 
 ROOT = Path(__file__).resolve().parents[2]
-QUICK = "preset and dcnn"  # of the dry run, which tries that they run at all
+QUICK = "predicts_from_codes and tiny"  # of the dry run, which tries that they run at all
 
 
 def measure(part: Part) -> None:

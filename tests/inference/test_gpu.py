@@ -21,8 +21,13 @@ def one_gpu(monkeypatch):
     monkeypatch.setattr(torch.cuda, "get_device_capability", lambda device=None: (9, 0))
 
 
-def precisions():
-    return [kind.fp32_precision for kind in KINDS]
+def rounded():
+    """Whether matrix products, convolutions and LSTMs are rounded."""
+    found = [kind.fp32_precision == "tf32" for kind in KINDS]
+    # PyTorch and its compiler read the older names too, which raise where they say something else
+    assert torch.backends.cuda.matmul.allow_tf32 == found[0] == (torch.get_float32_matmul_precision() == "high")
+    assert torch.backends.cudnn.allow_tf32 == found[1] == found[2]
+    return found
 
 
 # CUDA branch: inference/gpu.py use_bf16
@@ -35,18 +40,25 @@ def test_bfloat16_is_the_default_of_cards_that_have_it(one_gpu, monkeypatch):
 
 # CUDA branch: inference/gpu.py float32_products
 def test_float32_is_rounded_or_not_and_then_as_it_was():
-    before = precisions()
+    before = rounded()
+    assert before == [False, True, True]  # PyTorch's own
     with float32_products(CPU, rounded=True):
-        assert precisions() == before
+        assert rounded() == before
     with float32_products(CUDA, rounded=True):
-        assert precisions() == ["tf32"] * 3
+        assert rounded() == [True] * 3
         with float32_products(CUDA, rounded=False):
-            assert precisions() == ["ieee"] * 3
-        assert precisions() == ["tf32"] * 3
-    assert precisions() == before
+            assert rounded() == [False] * 3
+        assert rounded() == [True] * 3
+    assert rounded() == before
     with pytest.raises(KeyError), float32_products(CUDA, rounded=True):
         raise KeyError
-    assert precisions() == before
+    assert rounded() == before
+
+
+def test_float32_is_exact_whatever_holds_for_all_backends(monkeypatch):
+    monkeypatch.setattr(torch.backends, "fp32_precision", "tf32")  # as transformers sets it with compile
+    with float32_products(CUDA, rounded=False):
+        assert [kind.fp32_precision for kind in KINDS] == ["ieee"] * 3
 
 
 # CUDA branch: inference/gpu.py precision_name
