@@ -98,4 +98,5 @@ def main(measure: Callable[[Part], None]) -> None:
     part = Part(**vars(parser.parse_args()))
     if part.device.type == "cuda":
         torch.cuda.set_device(part.device)
+    torch.set_flush_denormal(True)  # as our commands do, for what a CPU computes
     measure(part)

@@ -24,7 +24,7 @@ from gpu_parts.part import Part, main, spread
 FIRST = ("convnext-dcnn", "convnext-transformer")
 PRECISIONS = ("float32", "tf32", "bf16")
 LARGEST = 4096
-SECONDS = {"eager": 15.0, "largest": 15.0, "compiled": 60.0}  # that a job may take; it is left out where fewer are left
+SECONDS = {"eager": 15.0, "largest": 15.0, "compiled": 90.0}  # that a job may take; it is left out where fewer are left
 
 
 def precise(device: torch.device, precision: str) -> Any:
