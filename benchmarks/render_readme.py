@@ -19,6 +19,7 @@ DOCUMENTS = (
     ROOT / "docs" / "claster.md",
     ROOT / "docs" / "recipes.md",
     ROOT / "docs" / "adaptation.md",
+    ROOT / "docs" / "gpu.md",
 )
 BIN_SIZES = ("4", "16", "128", "512")
 PEARSONS = ("pearson_log1p", "pearson_of_tissue_difference")
@@ -446,6 +447,48 @@ def summary(tree: ast.Module) -> str:
     return (ast.get_docstring(tree) or "").split("\n\n")[0].replace("\n", " ")
 
 
+def gpu() -> str:
+    """What a card did: its roofs, windows a second of each preset with the share of the bf16 roof, whole jobs."""
+    results = read("gpu")
+    if not results:
+        return "Not measured yet: no GPU was at hand."
+    facts, tests = results.get("facts", {}), results.get("correctness", {})
+    roofs = {name: rate["median"] for name, rate in facts.get("product_tflops", {}).items()}
+    versions = facts.get("versions", {})
+    told = [f"{name} {versions[name]}" for name in ("torch", "transformers") if versions.get(name)]
+    about = [f"{facts.get('card', {}).get('name', 'a card')}, {', '.join(told)}."]
+    about += [f"Matrix products: {', '.join(f'{name} {rate:.0f}' for name, rate in roofs.items())} TFLOP/s."]
+    if "copy_tb_s" in facts:
+        about += [f"A copy on the card: {facts['copy_tb_s']['median']:.2f} TB/s, read and written."]
+    if "passed" in tests:
+        about += [f"Tests on the card: {tests['passed']} passed, {len(tests['failures'])} failed."]
+    rows = []
+    for preset, found in results.get("throughput", {}).get("presets", {}).items():
+        theirs = found.get("eager", {})
+        for kind in ("eager", "compiled", "largest"):
+            for way, rate in found.get(kind, {}).items():
+                if not isinstance(rate, dict) or way.startswith("reference"):
+                    continue
+                mode = way.split()[0]
+                passes = 3 if mode == "step" else 1
+                share = rate["median"] * passes * found["gflop"] / 1e3 / roofs["bf16"] if "bf16" in roofs else None
+                reference = theirs.get(f"reference {mode}")
+                ratio = "-" if reference is None else f"{rate['median'] / reference['median']:.1f}x"
+                cells = [f"{rate['median']:,.0f}", "-" if share is None else f"{share:.0%}", ratio]
+                rows.append([preset, f"{way}, {kind}, batch {found[kind]['batch']}", *cells])
+    header = ["preset", "", "windows/s", "of the bf16 roof", "times the reference as shipped"]
+    job, lines = results.get("whole_job", {}), []
+    if "train" in job:
+        lines.append(f"* training from a store: {job['train']['windows_per_second']:,.0f} windows/s")
+    for name, strands in (("chromosome", "both strands"), ("chromosome_one_strand", "one strand")):
+        if name in job:
+            size, took, ratio = (job[name][key] for key in ("bp", "seconds", "ratio"))
+            lines.append(f"* {size / 1e6:.0f} Mb to bigWig, {strands}: {took:.1f} s, {ratio:.0f}x the 120 s stated")
+    if "score" in job:
+        lines.append(f"* `score`: {job['score']['per_second']:,.0f} variants/s")
+    return "\n\n".join(filter(None, [" ".join(about), table(header, rows) if rows else "", "\n".join(lines)]))
+
+
 TABLES = {
     "real-data": real_data,
     "zoo": zoo,
@@ -464,6 +507,7 @@ TABLES = {
     "marginal": marginal,
     "measured-variants": measured_variants,
     "claster-yeast": claster_yeast,
+    "gpu": gpu,
     "tree": tree,
 }
 

@@ -45,7 +45,7 @@ def attribute(
     from ..datasets_scripts.store import GenomeStore
     from ..inference.attribute import AttributionSettings
     from ..inference.attribution_folder import attribute_to_folder, attribution_regions
-    from ..inference.cpu import device_name, pick_device, prepare_cpu  # here, so that --help need not load torch
+    from ..inference.cpu import computing, device_name, pick_device, prepare_cpu  # here, so that --help need no torch
     from ..inference.load import load_sequence_model
 
     if (data is None) == (fasta is None):
@@ -57,7 +57,7 @@ def attribute(
     where = pick_device(device)
     model = load_sequence_model(run)
     model.to(where)  # pyright: ignore[reportArgumentType] - transformers' stub of `to`
-    with progress() as bar:
+    with computing(where, bf16=False), progress() as bar:
         task = bar.add_task("regions", total=None)
 
         def on_progress(done: int, total: int) -> None:

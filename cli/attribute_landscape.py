@@ -29,6 +29,7 @@ def attribute_landscape(
 ) -> None:
     """Attribute predicted bins to tracks and contacts by integrated gradients, averaged around each bin."""
     from ..inference.cpu import device_name, pick_device, prepare_cpu  # here: --help need not load torch
+    from ..inference.gpu import float32_products
     from ..inference.landscape_attribution_folder import attribute_run
 
     if part not in PARTS:
@@ -36,7 +37,7 @@ def attribute_landscape(
     prepare_cpu(threads)
     where = pick_device(device)
     err.print(f"attributing on {device_name(where)}", markup=False)
-    with progress() as bar:
+    with float32_products(where, rounded=False), progress() as bar:
         task = bar.add_task("genes", total=None)
         summary = attribute_run(
             run,

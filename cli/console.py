@@ -39,6 +39,15 @@ OneStrand = Annotated[
     ),
 ]
 
+# of each command that trains, or predicts what is compared with signal
+Bf16 = Annotated[
+    bool | None,
+    typer.Option(
+        "--bf16/--no-bf16",
+        help="Compute in bfloat16, equal to about two digits, or in float32.  [default: bfloat16 on CUDA alone]",
+    ),
+]
+
 _REFUSED = (errno.EACCES, errno.EPERM, errno.EROFS)
 _REMEDIES = {
     errno.ENOTDIR: "a part of that path is a file, so give another",

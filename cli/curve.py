@@ -32,7 +32,7 @@ def curve(
     part: Annotated[str, typer.Option(help="train, valid or test: where the metric is measured.")] = "test",
     recipe: RecipeFile = None,
     settings: Settings = None,
-    bf16: Bf16 = False,
+    bf16: Bf16 = None,
     no_floor: Annotated[
         bool, typer.Option("--no-floor", help="Leave out the ridge regression on 6-mers of the same windows.")
     ] = False,
@@ -51,7 +51,7 @@ def curve(
         raise ValueError(f"--part must be one of {', '.join(PARTS)}, got {part!r}")
     prepare_cpu(threads)
     say(f"fine-tuning on {device_name(pick_device(device))}")
-    flags: dict[str, Any] = recipe_flags(settings, bf16=bf16 or None)
+    flags: dict[str, Any] = recipe_flags(settings, bf16=bf16)
     with progress() as bar:
         task = bar.add_task("runs", total=None)
 

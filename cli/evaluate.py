@@ -9,7 +9,7 @@ from rich.box import SIMPLE_HEAD
 from rich.table import Table
 
 from ..datasets_scripts.folds import PARTS, Part
-from .console import OneStrand, command, out, print_json, progress, say
+from .console import Bf16, OneStrand, command, out, print_json, progress, say
 from .data import parse_shift
 from .data_inputs import track_sources
 
@@ -53,9 +53,7 @@ def evaluate(
     allow_leak: Annotated[
         bool, typer.Option("--allow-leak", help="Evaluate on what the model was trained or selected on; is recorded.")
     ] = False,
-    bf16: Annotated[
-        bool, typer.Option("--bf16", help="Compute in bfloat16: faster, equal to about two digits.")
-    ] = False,
+    bf16: Bf16 = None,
     device: Annotated[str | None, typer.Option(help="cpu, cuda or mps.  [default: the best there is]")] = None,
     threads: Annotated[int | None, typer.Option(help="CPU threads.", min=1)] = None,
     no_figures: Annotated[bool, typer.Option("--no-figures", help="Leave out the pictures.")] = False,
@@ -72,6 +70,7 @@ def evaluate(
         prepare_cpu,
     )  # here, so that --help need not load torch
     from ..inference.evaluation_folder import default_output, evaluate_run
+    from ..inference.gpu import precision_name, use_bf16
 
     if reads and is_landscape(data):
         raise ValueError(
@@ -82,13 +81,14 @@ def evaluate(
     prepare_cpu(threads)
     store = LandscapeData.open(data) if is_landscape(data) else GenomeStore.open(data)
     where = pick_device(device)
-    with computing(where, bf16=bf16), progress() as bar:
+    half = use_bf16(where, bf16)
+    with computing(where, bf16=half), progress() as bar:
         task = bar.add_task("windows", total=None)
 
         def on_progress(done: int, total: int) -> None:
             if done == 0:  # everything has been checked
                 what = "genes" if isinstance(store, LandscapeData) else "windows"
-                say(f"evaluating {run} on {device_name(where)}{', bf16' if bf16 else ''}: {total:,} {what}")
+                say(f"evaluating {run} on {device_name(where)}{precision_name(where, bf16=half)}: {total:,} {what}")
             bar.update(task, completed=done, total=total)
 
         metrics = evaluate_run(

@@ -39,7 +39,7 @@ def marginalize(
     from ..datasets_scripts.atomic import check_own_folder
     from ..datasets_scripts.fasta import Fasta
     from ..datasets_scripts.store import GenomeStore
-    from ..inference.cpu import device_name, pick_device, prepare_cpu  # here, so that --help need not load torch
+    from ..inference.cpu import computing, device_name, pick_device, prepare_cpu  # here, so that --help need no torch
     from ..inference.load import load_sequence_model, output_names
     from ..inference.marginal_folder import FILES, by_effect, chosen_motifs, write_effects
     from ..inference.marginalize import TN5, MarginalEffect, marginalize_label, tn5_verdict
@@ -73,7 +73,7 @@ def marginalize(
     except ModuleNotFoundError as error:
         raise ValueError(str(error)) from None
     wanted = {**sequences, **(TN5 if tn5 else {})}
-    with progress() as bar:
+    with computing(where, bf16=False), progress() as bar:
         task = bar.add_task("motifs", total=len(wanted))
         say(f"inserting {len(wanted)} motifs into {len(windows)} backgrounds: {run} on {device_name(where)}")
         index = names.index(track) if track else 0

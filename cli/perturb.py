@@ -47,7 +47,7 @@ def perturb(
     part: Annotated[str, typer.Option(help="Landscapes of train, valid, test or all.")] = "test",
     figures: Annotated[int, typer.Option(help="Draw so many of the strongest effects, before and after.", min=0)] = 4,
     batch_size: Annotated[int, typer.Option(help="Landscapes predicted at once.", min=1)] = 32,
-    bf16: Annotated[bool, typer.Option("--bf16", help="Compute in bfloat16.")] = False,
+    bf16: Annotated[bool, typer.Option("--bf16/--no-bf16", help="Compute in bfloat16.  [default: float32]")] = False,
     device: Annotated[str | None, typer.Option(help="cpu, cuda or mps.  [default: the best there is]")] = None,
     threads: Annotated[int | None, typer.Option(help="CPU threads.", min=1)] = None,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace an earlier result.")] = False,

@@ -5,7 +5,7 @@ from typing import Annotated, Any
 
 import typer
 
-from .console import OneStrand, command, out, print_json, progress, say
+from .console import Bf16, OneStrand, command, out, print_json, progress, say
 
 
 @command()
@@ -28,9 +28,7 @@ def predict(
     everything: Annotated[bool, typer.Option("--all", help="The whole genome.")] = False,
     batch_size: Annotated[int, typer.Option(help="Windows predicted at once.", min=1)] = 64,
     one_strand: OneStrand = False,
-    bf16: Annotated[
-        bool, typer.Option("--bf16", help="Compute in bfloat16: faster, equal to about two digits.")
-    ] = False,
+    bf16: Bf16 = None,
     device: Annotated[str | None, typer.Option(help="cpu, cuda or mps.  [default: the best there is]")] = None,
     threads: Annotated[int | None, typer.Option(help="CPU threads.", min=1)] = None,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace existing files.")] = False,
@@ -54,6 +52,7 @@ def predict(
         pick_device,
         prepare_cpu,
     )  # here, so that --help need not load torch
+    from ..inference.gpu import precision_name, use_bf16
     from ..inference.load import load_sequence_model
     from ..inference.predict import predict_to_bigwig, whole_chroms
     from ..inference.ranks import find_ranks
@@ -79,14 +78,15 @@ def predict(
     if classifiers and len(models) > 1:
         raise ValueError("models whose predictions are averaged must all predict tracks; give one classifier at a time")
     wanted = whole_chroms(source.chrom_sizes, chrom) if chrom else read_intervals(regions) if regions else None
-    with computing(where, bf16=bf16), progress() as bar:
+    half = use_bf16(where, bf16)
+    with computing(where, bf16=half), progress() as bar:
         task = bar.add_task("windows", total=None)
 
         def on_progress(done: int, total: int) -> None:
             if done == 0 and ranks.leads:  # everything has been checked
                 of = f" ({ranks.size} processes)" if ranks.size > 1 else ""
                 say(
-                    f"predicting with {', '.join(run)} on {device_name(where)}{of}{', bf16' if bf16 else ''}: "
+                    f"predicting with {', '.join(run)} on {device_name(where)}{of}{precision_name(where, bf16=half)}: "
                     f"{total:,} windows"
                 )
             bar.update(task, completed=done, total=total, visible=ranks.leads)

@@ -26,7 +26,10 @@ def robustness(
         bool, typer.Option("--reverse-complement", help="Average both strands.  [default: one]")
     ] = False,
     bf16: Annotated[
-        bool, typer.Option("--bf16", help="Compute in bfloat16: its rounding counts as variation.")
+        bool,
+        typer.Option(
+            "--bf16/--no-bf16", help="Compute in bfloat16: its rounding counts as variation.  [default: float32]"
+        ),
     ] = False,
     device: Annotated[str | None, typer.Option(help="cpu, cuda or mps.  [default: the best there is]")] = None,
     threads: Annotated[int | None, typer.Option(help="CPU threads.", min=1)] = None,
@@ -36,6 +39,7 @@ def robustness(
     """Predict each region from shifted windows: the variation score, by position, at peaks and genome-wide."""
     from ..datasets_scripts.store import GenomeStore
     from ..inference.cpu import computing, device_name, pick_device, prepare_cpu  # here, so that --help need no torch
+    from ..inference.gpu import precision_name
     from ..inference.robustness import ShiftPlan
     from ..inference.robustness_folder import robustness_of_run
 
@@ -49,7 +53,7 @@ def robustness(
 
         def on_progress(done: int, total: int) -> None:
             if done == 0:  # everything has been checked
-                say(f"robustness of {run} on {device_name(where)}{', bf16' if bf16 else ''}: {total:,} regions")
+                say(f"robustness of {run} on {device_name(where)}{precision_name(where, bf16=bf16)}: {total:,} regions")
             bar.update(task, completed=done, total=total)
 
         found = robustness_of_run(

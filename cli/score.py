@@ -51,7 +51,10 @@ def score(
     seed: Annotated[int, typer.Option(help="Of the random variants and the choice of peaks.")] = 0,
     batch_size: Annotated[int, typer.Option(help="Variants predicted at once.", min=1)] = 32,
     bf16: Annotated[
-        bool, typer.Option("--bf16", help="Compute in bfloat16: faster, equal to about two digits.")
+        bool,
+        typer.Option(
+            "--bf16/--no-bf16", help="Compute in bfloat16: faster, equal to about two digits.  [default: float32]"
+        ),
     ] = False,
     device: Annotated[str | None, typer.Option(help="cpu, cuda or mps.  [default: the best there is]")] = None,
     threads: Annotated[int | None, typer.Option(help="CPU threads.", min=1)] = None,
@@ -68,6 +71,7 @@ def score(
     from ..datasets_scripts.fasta import Fasta
     from ..datasets_scripts.store import GenomeStore
     from ..inference.cpu import computing, device_name, pick_device, prepare_cpu  # here, so that --help need no torch
+    from ..inference.gpu import precision_name
     from ..inference.load import load_sequence_model
     from ..inference.ranks import find_ranks
     from ..inference.score import score_file
@@ -110,7 +114,7 @@ def score(
             if done == 0 and ranks.leads:  # everything has been checked
                 of = f" ({ranks.size} processes)" if ranks.size > 1 else ""
                 say(
-                    f"scoring with {', '.join(run)} on {device_name(where)}{of}{', bf16' if bf16 else ''}: "
+                    f"scoring with {', '.join(run)} on {device_name(where)}{of}{precision_name(where, bf16=bf16)}: "
                     f"{total:,} variants"
                 )
             bar.update(task, completed=done, total=total, visible=ranks.leads)

@@ -6,7 +6,7 @@ from typing import Annotated, Any
 import typer
 
 from ..datasets_scripts.plain_files import parse_yaml
-from .console import command, out, print_json, say
+from .console import Bf16, command, out, print_json, say
 
 Output = Annotated[Path, typer.Option("--output", "-o", help="Folder of the run.")]
 RecipeFile = Annotated[Path | None, typer.Option("--recipe", help="YAML file with any of the options.")]
@@ -30,7 +30,6 @@ EvalSteps = Annotated[int | None, typer.Option(help="Steps between evaluations. 
 SaveSteps = Annotated[int | None, typer.Option(help="Steps between further checkpoints.")]
 Paper = Annotated[bool, typer.Option("--paper", help="Grover et al.'s settings where nothing else is said.")]
 Seed = Annotated[int | None, typer.Option(help="Of weights, order, dropout, augmentation.  [default: 0]")]
-Bf16 = Annotated[bool, typer.Option("--bf16", help="Compute in bfloat16 where it is safe.")]
 Workers = Annotated[int | None, typer.Option(help="Processes that read windows.  [default: 0]")]
 Settings = Annotated[
     list[str] | None,
@@ -67,7 +66,7 @@ def train(
     eval_steps: EvalSteps = None,
     save_steps: SaveSteps = None,
     seed: Seed = None,
-    bf16: Bf16 = False,
+    bf16: Bf16 = None,
     num_workers: Workers = None,
     settings: Settings = None,
     device: Device = None,
@@ -96,7 +95,7 @@ def train(
         eval_steps=eval_steps,
         save_steps=save_steps,
         seed=seed,
-        bf16=bf16 or None,
+        bf16=bf16,
         num_workers=num_workers,
     )
     options = {"resume": resume, "overwrite": overwrite, "device": device}
@@ -131,7 +130,7 @@ def finetune(
     eval_steps: EvalSteps = None,
     save_steps: SaveSteps = None,
     seed: Seed = None,
-    bf16: Bf16 = False,
+    bf16: Bf16 = None,
     num_workers: Workers = None,
     settings: Settings = None,
     device: Device = None,
@@ -166,7 +165,7 @@ def finetune(
         eval_steps=eval_steps,
         save_steps=save_steps,
         seed=seed,
-        bf16=bf16 or None,
+        bf16=bf16,
         num_workers=num_workers,
     )
     if recipe is None and not resume and "mode" not in flags:

@@ -49,7 +49,8 @@ def training_arguments(
         learning_rate=recipe.learning_rate or 0.0,
         max_grad_norm=recipe.max_grad_norm,
         seed=recipe.seed,
-        bf16=recipe.bf16,
+        bf16=bool(recipe.bf16),
+        tf32=False if device.type == "cuda" and not recipe.bf16 else None,  # with compile the Trainer would turn it on
         torch_compile=recipe.compile,
         use_cpu=device.type == "cpu",
         dataloader_num_workers=recipe.num_workers,

@@ -81,4 +81,7 @@ def build_optimizer(
     if kind == "muon":
         groups = parameter_groups(model, **rates, muon=hidden_matrices(model))
         return MuonAdamW(groups, learning_rate=learning_rate, betas=betas)
-    return torch.optim.AdamW(parameter_groups(model, **rates), lr=learning_rate, betas=betas)
+    groups = parameter_groups(model, **rates)
+    on_gpu = all(parameter.device.type == "cuda" for group in groups for parameter in group["params"])
+    fused = True if on_gpu else None  # one kernel a step in place of some for each parameter
+    return torch.optim.AdamW(groups, lr=learning_rate, betas=betas, fused=fused)

@@ -217,7 +217,8 @@ class Recipe(BaseModel):
         ema: decay a step of an average of the weights (EMA), e.g. 0.999, which is evaluated and published in place of
             the last step's; None has none, and may be said where the default has one.
         seed: of initialisation, dropout, order and augmentation.
-        bf16: compute in bfloat16 where it is safe; weights stay float32.
+        bf16: compute in bfloat16 where it is safe, and on CUDA float32 products as TF32; weights stay float32.
+            Default: on CUDA, where the run writes down what it did.
         compile: let torch.compile fuse the model's operations; pays on a GPU after its first minutes.
         gradient_checkpointing: keep less of the forward pass and compute it again in the backward pass.
         num_workers: processes that read windows; 0 reads in the training process.
@@ -268,7 +269,7 @@ class Recipe(BaseModel):
     batch_norm: Literal["train", "frozen", "re-estimated"] | None = None
     ema: float | None = Field(default=None, gt=0, lt=1)
     seed: int = Field(default=0, ge=0, lt=2**32)
-    bf16: bool = False
+    bf16: bool | None = None
     compile: bool = False
     gradient_checkpointing: bool = False
     num_workers: int = Field(default=0, ge=0, le=256)

@@ -27,6 +27,7 @@ from ..datasets_scripts.plain_files import read_json
 from ..inference.adapter_base import weights_digest
 from ..inference.cpu import bf16_warning, device_name, pick_device, prepare_cpu
 from ..inference.figures import loss_name, training_curve
+from ..inference.gpu import check_processes, float32_products, out_of_memory, precision_name, use_bf16
 from ..inference.names import resolve
 from ..inference.provenance import find_provenance, find_untold, refuse_leak
 from ..modeling import DnaFeatureExtractor
@@ -85,7 +86,7 @@ def train(
     Raises:
         FileNotFoundError: no such data, base, or run to resume.
         FileExistsError: `output` is in use.
-        ValueError: base, data and recipe do not fit together, or a leak.
+        ValueError: base, data and recipe do not fit together, a leak, or a GPU's memory does not hold a batch.
     """
     run = Path(output)
     base = resolve(recipe.base) if recipe.base is not None else None
@@ -124,7 +125,11 @@ def _train(
     """Train in a folder whose lock is held; arguments as of `train`, and the checkpoint to go on from."""
     folder = run / CHECKPOINTS
     where = pick_device(device)
+    bf16 = use_bf16(where, recipe.bf16)
+    recipe = recipe.model_copy(update={"bf16": bf16})
     metric = recipe.metric or "pearson"
+    if where.type == "cuda":
+        check_processes()
     if where.type == "cuda" and where.index:
         raise ValueError(
             f"--device {where}: training takes the first GPU it sees; use CUDA_VISIBLE_DEVICES={where.index}"
@@ -182,8 +187,8 @@ def _train(
 
     trainable = sum(parameter.numel() for parameter in model.parameters() if parameter.requires_grad)
     if main:
-        say(f"training on {device_name(args.device)}" + (", bf16" if recipe.bf16 else ""))
-        if recipe.bf16 and (warning := bf16_warning(args.device)):
+        say(f"training on {device_name(args.device)}{precision_name(args.device, bf16=bf16)}")
+        if bf16 and (warning := bf16_warning(args.device)):
             say(warning)
         say(
             f"{len(train_windows):,} training and {len(valid_windows):,} validation windows, {trainable:,} of "
@@ -222,7 +227,8 @@ def _train(
     )
     started = time.monotonic()
     before = read_state(checkpoint) if checkpoint else {"global_step": 0, "epoch": 0}
-    with quiet_transformers(), shown:
+    remedy = f"it does not hold a batch of {recipe.batch_size} in {recipe.accumulate} parts; " + _smaller(recipe)
+    with quiet_transformers(), shown, out_of_memory(remedy), float32_products(args.device, rounded=bf16):
         if checkpoint is not None and is_finished(checkpoint):
             trainer.load_finished(checkpoint)
         else:
@@ -311,6 +317,14 @@ def _best(rows: list[dict[str, Any]], best_step: int | None) -> dict[str, Any]:
     row = next((row for row in evaluated if row["step"] == best_step), evaluated[-1] if evaluated else {})
     measured = [key for key in (rows[0] if rows else {}) if key.startswith("eval_")]
     return {"best_step": row.get("step"), **{key: row.get(key) for key in measured}}
+
+
+def _smaller(recipe: Recipe) -> str:
+    """Say how a step of `recipe` needs less memory."""
+    size, parts = recipe.batch_size, recipe.accumulate
+    more = next((n for n in range(2 * parts, size + 1) if size % n == 0), None)
+    lower = f"lower batch_size (now {size})"
+    return lower if more is None else f"raise accumulate to {more} (--set accumulate={more}: the same step), or {lower}"
 
 
 def _write_model(trainer: ChromTrainer, recipe: Recipe, config: Any, folder: Path) -> None:

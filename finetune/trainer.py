@@ -208,6 +208,12 @@ class ChromTrainer(Trainer):
             self.head_first.drop_gradients(self.state.global_step)
         return loss
 
+    def _prepare_input(self, data: Any) -> Any:
+        """Copy pinned batches to the GPU while it computes; the Trainer's own copy waits for the step before."""
+        if isinstance(data, Tensor) and self.args.device.type == "cuda" and data.is_pinned():
+            return data.to(self.args.device, non_blocking=True)
+        return super()._prepare_input(data)
+
     def get_train_dataloader(self) -> DataLoader:
         """Return this process's share of every step."""
         if isinstance(self.train_dataset, StreamingWindows):  # deals its windows to the ranks by itself

@@ -3,8 +3,12 @@
 import ctypes
 import os
 import platform
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 import torch
+
+from .gpu import float32_products, out_of_memory
 
 MAX_THREADS = 512  # with very many the libraries below crash rather than refuse
 _M_TRIM_THRESHOLD, _M_TOP_PAD, _M_MMAP_MAX = -1, -2, -4  # glibc's malloc.h
@@ -49,22 +53,35 @@ def pick_device(name: str | None = None) -> torch.device:
         device = torch.device(name)
     except RuntimeError:
         raise ValueError(f"--device must be cpu, cuda, cuda:N or mps, got {name!r}") from None
-    if device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count():
-        raise ValueError(
-            f"--device {name}: this machine has {torch.cuda.device_count()} CUDA devices; use --device cpu"
-        )
+    count = torch.cuda.device_count() if device.type == "cuda" else 0
+    if device.type == "cuda" and (device.index or 0) >= count:
+        there = " or ".join([*(f"cuda:{i}" for i in range(count)), "cpu"])
+        raise ValueError(f"--device {name}: this machine has {count} CUDA devices; use --device {there}")
     if device.type == "mps" and not torch.backends.mps.is_available():
         raise ValueError("--device mps: not available on this machine; use --device cpu")
     return device
 
 
-def computing(device: torch.device, *, bf16: bool) -> torch.autocast:
-    """Return the context in which models on `device` compute in bfloat16 where that is safe, or as they are.
+@contextmanager
+def computing(device: torch.device, *, bf16: bool) -> Iterator[None]:
+    """Have models on `device` compute in bfloat16 inside where that is safe, or in float32 as it is.
 
-    On CPUs with bfloat16 matrix units (AMX) and on GPUs it is two to three times faster; predictions move in the third
-    digit. Weights stay float32.
+    On CPUs with bfloat16 matrix units (AMX) it is two to three times faster; predictions move in the third digit.
+    Weights stay float32. On CUDA what is left in float32 is rounded likewise (TF32) with `bf16`, and not without.
+
+    Args:
+        device: of the models.
+        bf16: as `gpu.use_bf16` decides where nobody has.
+
+    Raises:
+        ValueError: the GPU's memory ran out.
     """
-    return torch.autocast(device.type, torch.bfloat16, enabled=bf16)
+    with (
+        out_of_memory("predict fewer windows at once (a lower --batch-size), or use --device cpu"),
+        float32_products(device, rounded=bf16),
+        torch.autocast(device.type, torch.bfloat16, enabled=bf16),
+    ):
+        yield
 
 
 def device_name(device: torch.device) -> str:

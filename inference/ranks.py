@@ -6,6 +6,8 @@ from dataclasses import dataclass
 
 import torch
 
+from .gpu import check_processes
+
 
 def _go_on() -> None:
     """Wait for nobody."""
@@ -43,12 +45,17 @@ def find_ranks(device: str | None = None) -> tuple[Ranks, str | None]:
 
     Args:
         device: what the user asked for; None for the best.
+
+    Raises:
+        ValueError: more processes on this machine than GPUs.
     """
     if int(os.environ.get("WORLD_SIZE", "1")) < 2:
         return ALONE, device
     from accelerate import PartialState
 
     on_cuda = torch.cuda.is_available() if device is None else device.startswith("cuda")
+    if on_cuda:
+        check_processes()
     state = PartialState(cpu=not on_cuda)
     ranks = Ranks(state.process_index, state.num_processes, state.wait_for_everyone)
     return ranks, f"cuda:{state.local_process_index}" if on_cuda else "cpu"

@@ -18,6 +18,7 @@ import pytest
 from .hub_server import FakeHub
 
 if TYPE_CHECKING:
+    import torch
     from chromhub.modeling import AtacForTrackPrediction
 
 for _early in ("huggingface_hub", "transformers", "torch"):
@@ -45,6 +46,24 @@ os.environ |= {
 }
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Let tests marked `gpu` be tried without a card, so that a typo in one costs no time on it."""
+    parser.addoption("--gpu-device", default="cuda", help="where tests marked gpu compute: cuda, or cpu to try them")
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Skip the tests marked `gpu` where there is no CUDA device."""
+    marked = [item for item in items if item.get_closest_marker("gpu")]
+    if not marked or config.getoption("--gpu-device") != "cuda":
+        return
+    import torch
+
+    if not torch.cuda.is_available():
+        skip = pytest.mark.skip(reason="needs a CUDA device, and there is none; --gpu-device cpu tries it on the CPU")
+        for item in marked:
+            item.add_marker(skip)
+
+
 def pytest_unconfigure() -> None:
     """Stop the server and delete the cache."""
     _HUB.stop()
@@ -66,6 +85,14 @@ def shared() -> Path:
     if not folder.is_dir():
         pytest.skip(f"needs real data or reference values in {folder} (or CHROMHUB_SHARED), which does not exist")
     return folder
+
+
+@pytest.fixture(scope="session")
+def device(request: pytest.FixtureRequest) -> "torch.device":
+    """Return where tests marked `gpu` compute, see `--gpu-device`."""
+    import torch
+
+    return torch.device(request.config.getoption("--gpu-device"))
 
 
 @pytest.fixture(autouse=True)

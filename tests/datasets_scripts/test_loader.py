@@ -163,9 +163,13 @@ def test_ahead_raises_what_the_items_raise_and_stops_when_left() -> None:
     assert "chromhub-reader" not in {thread.name for thread in threading.enumerate()}
 
 
+# CUDA branch: datasets_scripts/loader.py __init__
 @pytest.mark.gpu
-def test_a_gpu_is_fed_pinned_batches(dataset) -> None:
+def test_a_gpu_is_fed_pinned_batches(dataset, device) -> None:
     sampler = WindowBatches(len(dataset), batch_size=16)
-    for indices, batch in zip(sampler, WindowLoader(dataset, sampler, device="cuda"), strict=True):
-        assert batch["inputs"].is_pinned()
-        assert torch.equal(batch["inputs"].cuda().cpu(), torch.from_numpy(dataset.batch(indices)["inputs"]))
+    for indices, batch in zip(sampler, WindowLoader(dataset, sampler, device=device), strict=True):
+        assert batch["inputs"].is_pinned() == (device.type == "cuda")
+        assert torch.equal(
+            batch["inputs"].to(device, non_blocking=True).cpu(),
+            torch.from_numpy(dataset.batch(indices)["inputs"]),
+        )
