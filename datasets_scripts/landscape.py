@@ -22,7 +22,7 @@ from .landscape_signal import LandscapeGrid
 
 DESCRIPTION = "landscape.json"
 FORMAT = 1
-_GENE_TYPES = {"gene": str, "chrom": str, "strand": str}  # a gene may be called NAN, or NA
+_GENE_TYPES: dict[str, Any] = {"gene": str, "chrom": str, "strand": str}  # a gene may be called NAN, or NA
 
 
 def is_landscape(path: str | Path) -> bool:
