@@ -94,7 +94,7 @@ def _by_name(path: Path) -> Kind | None:
 
 def _by_rows(rows: list[list[str]]) -> Kind | None:
     """Return the kind that the columns of all of a file's first lines say, if they leave no choice."""
-    kinds = {_by_row(row) for row in rows}
+    kinds: set[Kind | None] = {_by_row(row) for row in rows}
     return kinds.pop() if len(kinds) == 1 else None
 
 

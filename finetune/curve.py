@@ -228,7 +228,8 @@ def _check_windows(recipes: Mapping[Cell, Recipe], store: GenomeStore, base: str
     recipe = recipes[smallest]
     if recipe.task == "landscape":
         return
-    windows, _, _ = choose_windows(recipe, store, load_sequence_model(base).config)
+    config: Any = load_sequence_model(base).config
+    windows, _, _ = choose_windows(recipe, store, config)
     least = min(_LEAST_WINDOWS, recipe.batch_size)
     if len(windows) < least:
         raise ValueError(

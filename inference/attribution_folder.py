@@ -14,7 +14,7 @@ import pandas as pd
 
 from ..datasets_scripts.atomic import check_own_folder, finished_file, finished_folder
 from ..datasets_scripts.bigwig import write_bigwig
-from ..datasets_scripts.chrom_names import match_chroms, shown
+from ..datasets_scripts.chrom_names import match_chroms
 from ..datasets_scripts.fasta import N_CODE, Fasta
 from ..datasets_scripts.store import GenomeStore
 from ..datasets_scripts.unfinished import PART, unfinished_parts
@@ -73,7 +73,7 @@ def attribution_regions(
     chroms = list(dict.fromkeys(found["chrom"].astype(str)))
     names = match_chroms(chroms, source.chrom_sizes, what="regions with the genome")
     if missing := [chrom for chrom in chroms if chrom not in names]:
-        raise ValueError(f"the genome has no chromosomes {shown(missing)}, which regions lie on")
+        raise ValueError(f"the genome has no chromosome {missing[0]}, which a region lies on")
     found["chrom"] = [names[chrom] for chrom in found["chrom"].astype(str)]
     rank = {chrom: i for i, chrom in enumerate(source.chrom_sizes)}
     found = found.sort_values(["chrom", "middle"], key=lambda c: c.map(rank) if c.name == "chrom" else c)

@@ -19,7 +19,7 @@ from .variants import OK, STATUSES
 
 _FIRST = ["chrom", "pos", "id", "ref", "alt", "status", NORMALISED]
 _PREFIX = "CHROMHUB"
-_BYTES = {"encoding": "utf-8", "errors": "surrogateescape"}  # bytes that are no UTF-8 come out as they came in
+_ERRORS = "surrogateescape"  # bytes that are no UTF-8 come out as they came in
 _STATUS_CELL, _FIRST_SCORE = 6, 8  # of a row of a part: the record's index, `_FIRST`, the scores
 _INFO_ID = re.compile(r"##INFO=<ID=([^,>]+)")
 _RESERVED = str.maketrans({character: f"%{ord(character):02X}" for character in "%;=, "})  # in INFO (VCF 4.3, 1.2)
@@ -57,7 +57,7 @@ def write_part(
         ]
         lines.append("\t".join([str(variant.record), *cells, *(values or [""] * num_columns)]))
     with finished_file(path) as partial:
-        partial.write_text("".join(line + "\n" for line in lines), newline="\n", **_BYTES)
+        partial.write_text("".join(line + "\n" for line in lines), newline="\n", encoding="utf-8", errors=_ERRORS)
 
 
 def merge_tsv(parts: Iterable[Path], output: Path, columns: Sequence[str], *, overwrite: bool) -> Counter[str]:
@@ -102,7 +102,7 @@ def merge_vcf(
         _text(partial, output.suffix == ".gz") as file,
     ):
         for raw in lines:
-            line = raw.decode(**_BYTES).rstrip("\r\n")
+            line = raw.decode("utf-8", _ERRORS).rstrip("\r\n")
             if line.startswith("##") or not line.strip():
                 if (found := _INFO_ID.match(line)) and found[1] in keys:
                     continue
@@ -146,7 +146,7 @@ def info_keys(names: Iterable[str]) -> list[str]:
 def _rows(parts: Iterable[Path], num_scores: int) -> Iterator[list[str]]:
     """Yield the cells of each row of the parts."""
     for part in parts:
-        with part.open(newline="\n", **_BYTES) as file:
+        with part.open(newline="\n", encoding="utf-8", errors=_ERRORS) as file:
             for line in file:
                 cells = line.rstrip("\n").split("\t")
                 yield cells + [""] * (_FIRST_SCORE + num_scores - len(cells))
@@ -186,12 +186,12 @@ def largest_variants(parts: Iterable[Path], columns: Sequence[str], name: str, *
 def _text(path: Path, zipped: bool) -> Iterator[TextIO]:
     """Open a file for text; gzip without a time stamp, so that equal content is an equal file."""
     if not zipped:
-        with path.open("w", newline="\n", **_BYTES) as file:
+        with path.open("w", newline="\n", encoding="utf-8", errors=_ERRORS) as file:
             yield file
         return
     with (
         path.open("wb") as raw,
         gzip.GzipFile("", "wb", fileobj=raw, mtime=0) as packed,
-        io.TextIOWrapper(packed, newline="\n", **_BYTES) as file,
+        io.TextIOWrapper(packed, newline="\n", encoding="utf-8", errors=_ERRORS) as file,
     ):
         yield file

@@ -94,7 +94,7 @@ def join(scores: pd.DataFrame, truth: pd.DataFrame, *, score: str) -> tuple[pd.D
         raise ValueError("the measured variants have a column 'predicted', where the score is to be put: rename it")
     names = match_chroms(truth["chrom"], scores["chrom"], what="the measured variants with the scored ones")
     key = [_CHROM, *_KEY[1:]]  # either table may spell a chromosome in two ways
-    renamed = truth.assign(**{_CHROM: [chrom_key(names.get(chrom, chrom)) for chrom in truth["chrom"]]})
+    renamed = truth.assign(**{_CHROM: [chrom_key(names.get(chrom, chrom)) for chrom in map(str, truth["chrom"])]})
     known = scores[_KEY[1:]].assign(
         **{_CHROM: [chrom_key(chrom) for chrom in scores["chrom"]], "predicted": _numbers(scores, score, gaps=True)}
     )
