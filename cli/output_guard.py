@@ -11,7 +11,7 @@ _OUTPUTS = ("output", "to_folder", "figure", "figures")
 
 
 def check_arguments(arguments: Mapping[str, Any]) -> None:
-    """Refuse arguments of a command whose output, which is there already, is an input or holds one.
+    """Refuse arguments of a command that would replace an input, or a folder that holds one.
 
     Args:
         arguments: of the command, by name.
@@ -19,7 +19,7 @@ def check_arguments(arguments: Mapping[str, Any]) -> None:
     Raises:
         FileExistsError: it is.
     """
-    if arguments.get("resume"):  # goes on with a run, and reads what lies there
+    if not arguments.get("overwrite"):  # then nothing that exists is replaced
         return
     outputs = [value for name in _OUTPUTS if isinstance(value := arguments.get(name), Path)]
     for output in filter(_is_there, outputs):
@@ -27,7 +27,7 @@ def check_arguments(arguments: Mapping[str, Any]) -> None:
         for name, value in arguments.items():
             for given in _paths(value) if name not in _OUTPUTS else ():
                 there = given.resolve()
-                if made == there or made in there.parents:
+                if made in there.parents or (made == there and not made.is_dir()):  # of a folder its command says more
                     check_apart(output, given)
 
 

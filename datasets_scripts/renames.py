@@ -120,10 +120,9 @@ def sync_folder(path: Path) -> None:
 
 def _renameat2(source: Path, target: Path, flag: int) -> bool:
     """Rename with a flag; False where the system or the file system cannot."""
-    if _system_call() is None:
+    if (call := _system_call()) is None:
         return False
-    names = os.fsencode(source), os.fsencode(target)
-    if _system_call()(_AT_FDCWD, names[0], _AT_FDCWD, names[1], flag) == 0:
+    if call(_AT_FDCWD, os.fsencode(source), _AT_FDCWD, os.fsencode(target), flag) == 0:
         return True
     code = ctypes.get_errno()
     if code in _CANNOT:

@@ -59,7 +59,6 @@ def check_run(
         FileNotFoundError: `resume` without a run.
         FileExistsError: a run, finished or not, or foreign files lie there, another process trains there, or it is,
             holds or lies in an input.
-        OSError: nothing can be written there.
         ValueError: `resume` together with `overwrite`.
     """
     run = Path(run)
@@ -81,7 +80,6 @@ def check_run(
         return last_whole(run / CHECKPOINTS)
     if run.exists() and not run.is_dir():
         raise FileExistsError(f"{run} is a file; choose another folder")
-    check_place(run / CHECKPOINTS)
     if not any(name != _lock_of(run).name for name in files_below(run)):
         return None
     if not is_run(run):
@@ -102,8 +100,10 @@ def held_run(run: str | Path) -> Iterator[None]:
 
     Raises:
         FileExistsError: another process trains there.
+        OSError: nothing can be written there.
     """
     run = Path(run)
+    check_place(run / CHECKPOINTS)
     new = [path for path in (run, *run.parents) if not path.exists()]
     run.mkdir(parents=True, exist_ok=True)
     try:

@@ -16,6 +16,7 @@ from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
+import torch
 from accelerate import PartialState
 from peft import PeftModel
 from transformers import set_seed
@@ -95,16 +96,24 @@ def train(
     leads = _leads()
     options = {"resume": resume, "overwrite": overwrite, "inputs": (recipe.data, recipe.base)}
     check_run(run, **options, is_held=not leads)
+    where = pick_device(device)
+    if where.type == "cuda" and where.index:
+        raise ValueError(
+            f"--device {where}: training takes the first GPU it sees; use CUDA_VISIBLE_DEVICES={where.index}"
+        )
+    is_landscape = recipe.task == "landscape"
+    store: Any = LandscapeData.open(recipe.data) if is_landscape else open_data(recipe.data, recipe.tracks)
     with held_run(run) if leads else nullcontext():
         checkpoint = check_run(run, **options, is_held=True)  # again, now that nobody else may change it
         return _train(
             recipe,
             run,
+            store,
             checkpoint,
             resume=resume,
             overwrite=overwrite,
             allow_leak=allow_leak,
-            device=device,
+            where=where,
             progress=progress,
             say=say or _tell,
         )
@@ -113,17 +122,19 @@ def train(
 def _train(
     recipe: Recipe,
     run: Path,
+    store: Any,
     checkpoint: Path | None,
     *,
     resume: bool,
     overwrite: bool,
     allow_leak: bool,
-    device: str | None,
+    where: torch.device,
     progress: bool,
     say: Callable[[str], None],
 ) -> dict[str, Any]:
-    """Train in a folder whose lock is held; arguments as of `train`, and the checkpoint to go on from."""
+    """Train in a folder whose lock is held; as `train`, with opened data and the checkpoint to go on from."""
     folder = run / CHECKPOINTS
+<<<<<<< HEAD
     where = pick_device(device)
     bf16 = use_bf16(where, recipe.bf16)
     recipe = recipe.model_copy(update={"bf16": bf16})
@@ -137,6 +148,11 @@ def _train(
     is_landscape = recipe.task == "landscape"
     store: Any = LandscapeData.open(recipe.data) if is_landscape else open_data(recipe.data, recipe.tracks)
     base_digest = weights_digest(resolve(recipe.base).folder or recipe.base) if recipe.base else None
+=======
+    metric = recipe.metric or "pearson"
+    is_landscape = recipe.task == "landscape"
+    base_digest = weights_digest(recipe.base) if recipe.base else None
+>>>>>>> out
     if resume:
         _check_same(recipe, store, folder, base_digest)
     parent = find_provenance(recipe.base) if recipe.base else None

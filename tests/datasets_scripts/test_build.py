@@ -300,3 +300,36 @@ def test_real_yeast(shared, tmp_path) -> None:
     here = table[(table["chrom"] == "chrII") & (table["end"] > 5)]
     starts = here["start"].to_numpy() + 4
     assert counts["chrII"][starts].min() >= 1
+
+
+@pytest.mark.parametrize("name", ["thesis.txt", "tracks/thesis.npy", "tracks/deep/a.npy", ".hidden"])
+def test_a_store_with_a_foreign_file_is_not_replaced(toy, name) -> None:
+    path = toy.build().path
+    (path / name).parent.mkdir(exist_ok=True)
+    (path / name).write_text("mine")
+    with pytest.raises(FileExistsError, match=rf"files that are no part of its store \({name}\), which --overwrite"):
+        toy.build(overwrite=True)
+    assert (path / name).read_text() == "mine"
+
+
+def test_adding_a_track_keeps_foreign_files(toy) -> None:
+    path = toy.build().path
+    for name in ("thesis.txt", "tracks/notes.txt"):
+        (path / name).write_text("mine")
+    build_module.add_tracks(path, [TrackSource("c", toy.folder / "a.bw")])
+    assert [(path / name).read_text() for name in ("thesis.txt", "tracks/notes.txt")] == ["mine", "mine"]
+
+
+def test_a_store_that_a_kill_left_without_its_name_is_opened(toy) -> None:
+    path = toy.build().path
+    path.rename(path.with_name(f".{path.name}.old-0123abcd"))
+    assert GenomeStore.open(path).track_names == ["a", "b"]
+    assert not path.with_name(f".{path.name}.old-0123abcd").exists()
+
+
+@pytest.mark.parametrize("name", ["../../a", "/etc/a", "x/a"])
+def test_a_track_outside_its_store_is_refused(toy, name) -> None:
+    file = toy.build().path / "store.json"
+    file.write_text(file.read_text().replace('"name": "a"', f'"name": "{name}"'))
+    with pytest.raises(ValueError, match=r"store\.json names"):
+        GenomeStore.open(file.parent)

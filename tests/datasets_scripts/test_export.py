@@ -127,3 +127,25 @@ def test_progress_is_told(toy) -> None:
     export_toy(toy, on_progress=lambda *args: told.append(args))
     total = len(Shards.open(toy.folder / "shards").windows("test"))
     assert told[-1] == ("test", total, total)
+
+
+def test_an_export_replaces_exports_alone(toy) -> None:
+    shards = export_toy(toy)
+    store = toy.folder / "store"
+    with pytest.raises(FileExistsError, match=r"holds files that are no export"):
+        export_shards(GenomeStore.open(store), store, PLAN, overwrite=True)
+    with pytest.raises(FileExistsError, match=r"lies in the data folder .*store"):
+        export_shards(GenomeStore.open(store), store / "shards", PLAN)
+    folder = toy.folder / "shards"
+    (folder / "data" / "thesis.parquet").write_text("mine")
+    with pytest.raises(FileExistsError, match=r"no export \(data/thesis.parquet\), which --overwrite would delete"):
+        export_toy(toy, overwrite=True)
+    assert Shards.open(folder).fingerprint == shards.fingerprint
+
+
+def test_a_shard_outside_its_folder_is_refused(toy) -> None:
+    export_toy(toy)
+    file = toy.folder / "shards" / "shards.json"
+    file.write_text(file.read_text().replace('"data/train-00000', '"../store/train-00000'))
+    with pytest.raises(ValueError, match=r"shards\.json names '\.\./store/train-00000.*', which is no file inside"):
+        Shards.open(file.parent)
