@@ -134,25 +134,13 @@ def _train(
 ) -> dict[str, Any]:
     """Train in a folder whose lock is held; as `train`, with opened data and the checkpoint to go on from."""
     folder = run / CHECKPOINTS
-<<<<<<< HEAD
-    where = pick_device(device)
     bf16 = use_bf16(where, recipe.bf16)
     recipe = recipe.model_copy(update={"bf16": bf16})
     metric = recipe.metric or "pearson"
     if where.type == "cuda":
         check_processes()
-    if where.type == "cuda" and where.index:
-        raise ValueError(
-            f"--device {where}: training takes the first GPU it sees; use CUDA_VISIBLE_DEVICES={where.index}"
-        )
     is_landscape = recipe.task == "landscape"
-    store: Any = LandscapeData.open(recipe.data) if is_landscape else open_data(recipe.data, recipe.tracks)
     base_digest = weights_digest(resolve(recipe.base).folder or recipe.base) if recipe.base else None
-=======
-    metric = recipe.metric or "pearson"
-    is_landscape = recipe.task == "landscape"
-    base_digest = weights_digest(recipe.base) if recipe.base else None
->>>>>>> out
     if resume:
         _check_same(recipe, store, folder, base_digest)
     parent = find_provenance(recipe.base) if recipe.base else None
