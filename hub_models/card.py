@@ -9,7 +9,7 @@ from typing import Any
 from huggingface_hub import ModelCardData
 from jinja2 import Environment, StrictUndefined
 
-from ..inference.load import looks_like_path
+from ..inference.names import is_hub_id, looks_like_path
 from ..inference.provenance import Provenance, SeenChrom
 from .metric_table import beside, caveat, eval_results, header, sentence, table
 from .run_record import RunRecord, read_run
@@ -72,7 +72,7 @@ def base_model(record: RunRecord, publication: Publication) -> str:
     if publication.base_model:
         return publication.base_model
     recorded = record.base or (record.provenance.base_model if record.provenance else None) or ""
-    return "" if looks_like_path(recorded) else recorded
+    return recorded if is_hub_id(recorded) and not looks_like_path(recorded) else ""
 
 
 def model_tag(record: RunRecord) -> str:
