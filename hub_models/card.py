@@ -114,6 +114,7 @@ def _front_matter(record: RunRecord, publication: Publication, name: str) -> str
     base = base_model(record, publication)
     results = [result for metrics in record.evaluations.values() for result in eval_results(metrics)]
     commit = _base_commit(record, publication) if base and record.is_adapter else ""
+    more: Any = {"base_model_revision": commit} if commit else {}
     data = ModelCardData(
         license=publication.license or None,
         library_name="transformers",
@@ -123,7 +124,7 @@ def _front_matter(record: RunRecord, publication: Publication, name: str) -> str
         base_model_relation=("adapter" if record.is_adapter else "finetune") if base else None,
         model_name=name if results else None,
         eval_results=results or None,
-        **({"base_model_revision": commit} if commit else {}),
+        **more,
     )
     return data.to_yaml()
 
