@@ -1,6 +1,7 @@
 """The command line: one typer app, one file a verb group."""
 
 import warnings
+from logging import INFO, StreamHandler, getLogger
 
 from transformers.utils import logging
 
@@ -36,6 +37,9 @@ def main() -> None:
     # peft reads a name that transformers deprecates: nothing a user could mend
     warnings.filterwarnings("ignore", "`is_gradient_checkpointing` is deprecated", FutureWarning)
     logging.disable_progress_bar()  # bars of "Loading weights": each command shows its own
+    log = getLogger("chromhub")  # says aloud what is taken from the Hub
+    log.setLevel(INFO)
+    log.addHandler(StreamHandler())
     app()
 
 

@@ -6,6 +6,7 @@ from huggingface_hub import try_to_load_from_cache
 
 from ..inference.load import load_any, looks_like_path
 from ..inference.model_folder import chain_of, open_model
+from ..inference.names import RUNS, is_model
 from ..inference.provenance import Provenance, find_provenance
 from ..inference.untuned_base import UntunedBase
 from ..modeling import ClasterForProfileRegression
@@ -58,6 +59,8 @@ def _folder(name: str) -> Path | None:
         folder = Path(name).expanduser()
     elif any((FOLDER / Path(name).name / file).is_file() for file in _CONFIGS):
         folder = FOLDER / Path(name).name
+    elif "/" not in name and is_model(RUNS / name):
+        folder = RUNS / name
     elif not looks_like_path(name):
         folder = _cached(name)
     if folder is None:

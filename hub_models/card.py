@@ -10,7 +10,7 @@ import yaml
 from huggingface_hub import ModelCardData
 from jinja2 import Environment, StrictUndefined
 
-from ..inference.load import looks_like_path
+from ..inference.names import is_hub_id, looks_like_path
 from ..inference.provenance import Provenance, SeenChrom
 from .metric_table import beside, caveat, eval_results, header, sentence, table
 from .run_record import RunRecord, read_run
@@ -97,7 +97,7 @@ def base_model(record: RunRecord, publication: Publication) -> str:
     if publication.base_model:
         return publication.base_model
     recorded = record.base or (record.provenance.base_model if record.provenance else None) or ""
-    return "" if looks_like_path(recorded) else recorded
+    return recorded if is_hub_id(recorded) and not looks_like_path(recorded) else ""
 
 
 def model_tag(record: RunRecord) -> str:
@@ -139,6 +139,7 @@ def _front_matter(record: RunRecord, publication: Publication, name: str) -> str
     base = base_model(record, publication)
     results = [result for metrics in record.evaluations.values() for result in eval_results(metrics)]
     commit = _base_commit(record, publication) if base and record.is_adapter else ""
+    more: Any = {"base_model_revision": commit} if commit else {}
     data = ModelCardData(
         license=publication.license or None,
         library_name="transformers",
@@ -152,7 +153,7 @@ def _front_matter(record: RunRecord, publication: Publication, name: str) -> str
         base_model_relation=("adapter" if record.is_adapter else "finetune") if base else None,
         model_name=name if results else None,
         eval_results=results or None,
-        **({"base_model_revision": commit} if commit else {}),
+        **more,
     )
     return data.to_yaml()
 

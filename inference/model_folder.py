@@ -143,8 +143,9 @@ def read_config(folder: Path) -> PreTrainedConfig:
         raise ValueError(f"{file} is damaged: num_labels must be 1 to {_MAX_LABELS:,}, got {num_labels!r:.40}")
     try:
         config = kind.from_dict({key: value for key, value in values.items() if key not in _FOREIGN})
-        if getattr(config, "id2label", None) is not None:
-            dict(config.id2label)  # pyright: ignore[reportArgumentType] - a damaged one may be anything
+        labels: Any = getattr(config, "id2label", None)
+        if labels is not None:
+            dict(labels)  # a damaged one may be anything
     except Exception as error:  # noqa: BLE001 - whatever a damaged file makes of a constructor is a fault of the file
         raise ValueError(f"{file} describes no model: {_reason(error)}; restore the file") from None
     class_of(config, where=str(file))
@@ -259,7 +260,7 @@ def fetch(repo_id: str, revision: str | None = None, *, weights: bool = False, a
         FileNotFoundError: the Hub has no such model.
         OSError: it cannot be reached, or may not be asked, and the cache has nothing.
     """
-    patterns = list(_FILES if weights else _RECORDS)
+    patterns: list[str] = [*(_FILES if weights else _RECORDS)]
     try:
         return Path(
             snapshot_download(repo_id, revision=revision, allow_patterns=patterns, local_files_only=not ask_hub)

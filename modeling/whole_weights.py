@@ -47,7 +47,8 @@ class WholeWeights(PreTrainedModel):
                 'adapter_kwargs={"revision": ...}, or use chromhub.load',
                 stacklevel=2,
             )
-        if missing := sorted(getattr(found, "missing_keys", ())):
+        missing: list[str] = sorted(getattr(found, "missing_keys", ()))
+        if missing:
             raise ValueError(
                 f"the adapter {peft_model_id} lacks {len(missing)} of its tensors ({_named(missing)}), so it would do "
                 "only a part of what it was trained for; restore its adapter_model.safetensors"

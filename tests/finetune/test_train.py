@@ -21,6 +21,7 @@ from .small_store import small_store
 
 FULL_RUN = {
     "config.json",
+    "digests.json",
     "history.json",
     "model.safetensors",
     "preprocessor_config.json",
@@ -29,6 +30,7 @@ FULL_RUN = {
     "training_curve.png",
 }
 ADAPTER_RUN = {
+    "digests.json",
     "adapter_config.json",
     "adapter_model.safetensors",
     "history.json",
