@@ -300,3 +300,11 @@ def test_real_yeast(shared, tmp_path) -> None:
     here = table[(table["chrom"] == "chrII") & (table["end"] > 5)]
     starts = here["start"].to_numpy() + 4
     assert counts["chrII"][starts].min() >= 1
+
+
+def test_the_assay_is_recorded_as_it_is_told(toy) -> None:
+    assert toy.build().assay == ""
+    told = toy.build("told", assay="ATAC-seq")
+    assert told.assay == told.description["assay"] == "ATAC-seq"
+    with pytest.raises(ValueError, match=r"--assay must be up to 60 letters, .*got '# ATAC"):
+        toy.build("no", assay="# ATAC\n")
