@@ -134,6 +134,11 @@ class LandscapeData:
         return self.description["genome"]
 
     @property
+    def assay(self) -> str:
+        """Landscapes do not say it; their tracks have the assay's name."""
+        return ""
+
+    @property
     def chrom_sizes(self) -> dict[str, int]:
         """Bp of each chromosome."""
         return self.description["chrom_sizes"]

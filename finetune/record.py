@@ -56,7 +56,7 @@ def run_provenance(
     return Provenance(
         base_model=recipe.base,
         genome=store.genome,
-        assay=getattr(store, "assay", ""),
+        assay=store.assay,
         trained_on=seen_intervals(store, train_windows, margin=recipe.max_jitter),
         selected_on=seen_intervals(store, valid_windows, margin=-context),
         tracks=tuple(store.track_names),

@@ -180,12 +180,12 @@ def tracks(
     """
     num_tracks, num_bins = true.shape
     drawn = np.sort(np.argsort(-true.sum(1), kind="stable")[:MAX_DRAWN])
-    predicted, true, track_names = predicted[drawn], true[drawn], [track_names[i] for i in drawn]
+    predicted, true = predicted[drawn], true[drawn]
     predicted, true = np.log1p(np.maximum(predicted, 0)), np.log1p(np.maximum(true, 0))
     end = start + num_bins * bin_size
     edges = np.arange(start, end + 1, bin_size)
     figure, axes = _figure(width=10, height=0.8 + 2.2 * len(drawn), rows=2 * len(drawn), sharex=True)
-    for track, name in enumerate(track_names):
+    for track, name in enumerate(str(track_names[i]) for i in drawn.tolist()):
         top = 1.05 * max(float(true[track].max()), float(predicted[track].max()), 1e-6)
         for row, (values, label, colour) in enumerate(
             ((true[track], "true", BLUE), (predicted[track], "predicted", ORANGE))

@@ -102,7 +102,8 @@ def compute_dtype(inputs: Tensor) -> torch.dtype:
 
 def is_differentiated_again(gradient: Tensor) -> bool:
     """Tell, in a backward pass, whether its result is to be differentiated (`create_graph`) or many go in one pass."""
-    many = torch._C._functorch.is_legacy_batchedtensor(gradient)  # `is_grads_batched`, `jacobian(vectorize=True)`
+    functorch: Any = getattr(torch._C, "_functorch")  # noqa: B009 - which has no stub
+    many = functorch.is_legacy_batchedtensor(gradient)  # `is_grads_batched`, `jacobian(vectorize=True)`
     return many or torch.is_grad_enabled() or is_transformed()
 
 
@@ -120,7 +121,7 @@ def plain_gradients(
     again = torch.is_grad_enabled()
     with torch.enable_grad(), torch.autocast("cpu", enabled=False):
         # Views of them: that one input was computed from another is not this function's matter.
-        views = [None if tensor is None else tensor.view_as(tensor) for tensor in inputs]
+        views: list[Any] = [None if tensor is None else tensor.view_as(tensor) for tensor in inputs]
         outputs = plain(*views)
         needed = [i for i in range(len(inputs)) if ctx.needs_input_grad[i]]
         found = torch.autograd.grad(outputs, [views[i] for i in needed], gradient.to(outputs.dtype), create_graph=again)

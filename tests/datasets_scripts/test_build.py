@@ -333,3 +333,11 @@ def test_a_track_outside_its_store_is_refused(toy, name) -> None:
     file.write_text(file.read_text().replace('"name": "a"', f'"name": "{name}"'))
     with pytest.raises(ValueError, match=r"store\.json names"):
         GenomeStore.open(file.parent)
+
+
+def test_the_assay_is_recorded_as_it_is_told(toy) -> None:
+    assert toy.build().assay == ""
+    told = toy.build("told", assay="ATAC-seq")
+    assert told.assay == told.description["assay"] == "ATAC-seq"
+    with pytest.raises(ValueError, match=r"--assay must be up to 60 letters, .*got '# ATAC"):
+        toy.build("no", assay="# ATAC\n")
