@@ -12,7 +12,7 @@ EVALUATION_FILES = (
 )
 EVALUATION_MARKS = {METRICS: '"results"'}
 FOLDER_FILES = (
-    *(*MODEL_FILES, BUNDLE, *ADAPTER_FILES, *RECORD_FILES, "README.md"),
+    *(*MODEL_FILES, BUNDLE, *ADAPTER_FILES, *RECORD_FILES, "digests.json", "README.md"),
     *(f"evaluation*/{name}" for name in EVALUATION_FILES),
 )
 # One of these lies in each folder of ours, and in nobody else's.
