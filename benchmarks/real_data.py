@@ -31,44 +31,55 @@ RESULTS = Path(__file__).parent / "results"
 RECIPES = Path(__file__).parent.parent / "recipes"
 BIN_SIZES = (4, 16, 128, 512)
 
+WORM = [
+    *("--fasta", "celegans/ce11.fa.gz", "--genome", "ce11"),
+    *("--peaks", "celegans/ce11_regulatory_elements.bed.gz"),
+    *("--blacklist", "blacklists/ce11-blacklist.v2.bed.gz"),
+]
 # One entry a species: how the stores are built, which recipe makes which run, and the fragments behind each store.
 JOBS = {
-    "yeast": {  # 4,-5 as the published checkpoint; 4,-4 puts both ends on the centre of the Tn5 site
-        "stores": {
-            "yeast": [
+    "yeast": {
+        "stores": {  # 4,-4 puts both ends on the centre of the Tn5 site; 4,-5 is what many pipelines do
+            name: [
                 *("--fasta", "yeast/sacCer3_nuclear.fa.gz", "--genome", "sacCer3"),
-                *("--fragments", "atac=yeast/yeast_500k_SRR1822137.bedpe.gz", "--tn5-shift", "4,-5"),
+                *("--fragments", "atac=yeast/yeast_500k_SRR1822137.bedpe.gz", "--tn5-shift", shift),
                 *("--summary", "sum"),
-            ],
+            ]
+            for name, shift in (("yeast", "4,-5"), ("yeast-centred", "4,-4"))
         },
         "split": "yeast.split.json",
-        "runs": {"yeast": {"store": "yeast", "recipe": "yeast.yaml"}},
-        "floor_stated": {"yeast": 0.64},
-        "fragments": {"yeast": ("yeast/yeast_500k_SRR1822137.bedpe.gz", (4, -5))},
+        "runs": {"yeast": {"store": "yeast-centred", "recipe": "yeast.yaml"}},
+        "floor_stated": {"yeast-centred": 0.64},
+        "fragments": {"yeast-centred": ("yeast/yeast_500k_SRR1822137.bedpe.gz", (4, -4))},
     },
-    "celegans": {
+    "celegans": {  # a base of both tissues' fragments together, fine-tuned to each; neurons from scratch beside it
         "stores": {
-            tissue: [
-                *("--fasta", "celegans/ce11.fa.gz", "--genome", "ce11"),
-                *("--track", f"{tissue}=celegans/ATAC_{tissue.capitalize()}.insertions.ce11.bw", "--summary", "sum"),
-                *("--peaks", "celegans/ce11_regulatory_elements.bed.gz"),
-                *("--blacklist", "blacklists/ce11-blacklist.v2.bed.gz"),
-            ]
-            for tissue in ("germline", "neurons")
+            "worm-pooled": [*WORM, "--fragments", "pooled={work}/worm-pooled.bed.gz"],
+            **{
+                tissue: [
+                    *(*WORM, "--track", f"{tissue}=celegans/ATAC_{tissue.capitalize()}.insertions.ce11.bw"),
+                    *("--summary", "sum"),
+                ]
+                for tissue in ("germline", "neurons")
+            },
+        },
+        "pooled": {
+            "worm-pooled.bed.gz": [
+                f"celegans/ATAC_{tissue}_Serizay2020_ce11.union3.fragments.bed.gz" for tissue in ("Germline", "Neurons")
+            ],
         },
         "split": "celegans.split.json",
         "runs": {
-            "celegans-germline": {"store": "germline", "recipe": "celegans-germline.yaml"},
-            "celegans-neurons-lora": {
-                "store": "neurons",
-                "recipe": "celegans-neurons-lora.yaml",
-                "base": "celegans-germline",
+            "celegans-pooled": {"store": "worm-pooled", "recipe": "celegans-pooled.yaml"},
+            **{
+                f"celegans-{name}": {
+                    "store": name.split("-")[0],
+                    "recipe": f"celegans-{name}.yaml",
+                    "base": "celegans-pooled",
+                }
+                for name in ("germline", "neurons-lora", "neurons-full")
             },
-            "celegans-neurons-full": {
-                "store": "neurons",
-                "recipe": "celegans-neurons-full.yaml",
-                "base": "celegans-germline",
-            },
+            "celegans-neurons-scratch": {"store": "neurons", "recipe": "celegans-neurons-scratch.yaml"},
         },
         "floor_stated": {"germline": 0.36, "neurons": 0.38},
         "fragments": {
@@ -87,13 +98,21 @@ def chromhub(*arguments: object) -> None:
 
 
 def build_stores(job: dict, data: Path, work: Path) -> dict[str, GenomeStore]:
-    """Build each store of the job once."""
+    """Build each store of the job once, of files in the data folder, or in the work folder where `{work}` says so."""
+    for name, parts in job.get("pooled", {}).items():
+        if not (work / name).exists():
+            work.mkdir(parents=True, exist_ok=True)
+            with (work / name).open("wb") as pooled:  # gzip files one after the other are a gzip file
+                for part in parts:
+                    pooled.write((data / part).read_bytes())
     stores = {}
     for name, arguments in job["stores"].items():
         folder = work / "data" / name
         if not folder.exists():
             paths = [
-                f"{argument.split('=')[0]}={data / argument.split('=')[1]}"
+                argument.format(work=work)
+                if "{work}" in argument
+                else f"{argument.split('=')[0]}={data / argument.split('=')[1]}"
                 if "=" in argument and "/" in argument
                 else data / argument
                 if "/" in argument
@@ -169,8 +188,8 @@ def main() -> None:
     stores = build_stores(job, arguments.data, arguments.work)
     train_runs(job, arguments.work)
     frames = {}
-    for name, store in stores.items():
-        fragments, shift = job["fragments"][name]
+    for name, (fragments, shift) in job["fragments"].items():
+        store = stores[name]
         frames[name] = {
             "floor_512bp_6mer_ridge": ridge_floor(store),
             "floor_stated": job["floor_stated"][name],
@@ -184,6 +203,7 @@ def main() -> None:
             **frames[run["store"]],
         }
         for name, run in job["runs"].items()
+        if run["store"] in frames
     }
     RESULTS.mkdir(exist_ok=True)
     path = RESULTS / f"real_data_{arguments.job}.json"

@@ -1,11 +1,11 @@
-"""From one tissue of C. elegans to another: the germline model adapted to neurons, beside the germline model as it is.
+"""From a base of C. elegans germline and neurons together to each tissue: what tells them apart.
 
     python benchmarks/transfer_worm.py --data ../shared/data --work runs [--json]
 
-The base saw the germline alone, so nothing of neurons reached it. Reported on the test chromosome, at 16 and 128 bp:
-the Pearson correlation of predicted and true log1p signal, and that of the difference between the tissues, predicted
-(neurons of a model, minus germline of the base) and true. Runs and predictions that lie in the work folder are not made
-again. real_data.py describes the runs and builds the stores.
+Reported on the test chromosome, at 16 and 128 bp: the Pearson correlation of predicted and true log1p signal of
+neurons, and that of the difference between the tissues, predicted (neurons of a model, minus germline of the germline
+model) and true. Runs and predictions that lie in the work folder are not made again. real_data.py describes the runs
+and builds the stores.
 """
 
 import argparse
@@ -19,7 +19,7 @@ from real_data import JOBS, RESULTS, build_stores, chromhub, train_runs
 
 BIN_SIZES = (16, 128)
 BASE = "celegans-germline"
-ADAPTED = ("celegans-neurons-full", "celegans-neurons-lora")
+ADAPTED = ("celegans-neurons-full", "celegans-neurons-lora", "celegans-neurons-scratch")
 
 
 def predicted(work: Path, run: str, store: GenomeStore, store_name: str, chrom: str) -> np.ndarray:
