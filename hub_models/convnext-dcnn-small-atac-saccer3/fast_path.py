@@ -45,11 +45,11 @@ def tensor_allowed(inputs: Tensor) -> bool:
     """Tell whether a tensor is an ordinary one on a CPU, in float32 or in bfloat16 autocast."""
     autocast = torch.is_autocast_enabled("cpu")
     return (
-        inputs.device.type == "cpu"
+        not torch.compiler.is_compiling()  # first: the compiler cannot read what follows in one graph
+        and inputs.device.type == "cpu"
         and type(inputs) in (Tensor, nn.Parameter)
         and (torch.get_autocast_dtype("cpu") is torch.bfloat16 if autocast else inputs.dtype is torch.float32)
         and not _plain.get()
-        and not torch.compiler.is_compiling()
         and not torch.jit.is_tracing()  # pyright: ignore[reportPrivateImportUsage]
         and not torch._C._are_functorch_transforms_active()
     )
