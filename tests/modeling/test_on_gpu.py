@@ -186,6 +186,7 @@ def test_checkpointing_changes_no_gradient(name, device):
 def test_compiled_equals_eager_on_every_batch(name, device):
     """In one graph, which serves the last, smaller batch too."""
     torch._dynamo.reset()
+    torch._dynamo.utils.counters.clear()
     # On a CPU the graph alone is tried: there the compiler takes minutes.
     backend = "inductor" if device.type == "cuda" else "aot_eager"
     model = without_dropout(random_model(name)).to(device)
