@@ -90,8 +90,7 @@ def evaluate_run(
         ValueError: a leak, or what `evaluate` refuses.
         OSError: the provenance of a model on the Hub cannot be read, and `allow_leak` is not given.
     """
-    if looks_like_path(str(run)) and not Path(run).expanduser().is_dir():
-        load_any(run)  # refuses it, before a folder is made in its place
+    resolve(run)  # refuses a path that does not exist, before a folder is made in its place
     output = default_output(run) if output is None else output
     output = check_own_folder(
         output,
