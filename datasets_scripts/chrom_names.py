@@ -50,7 +50,7 @@ def match_chroms(wanted: Iterable[str], available: Iterable[str], *, what: str) 
             chromosomes 1, 2, 3 and the other NC_000001.11.
     """
     wanted, available = list(dict.fromkeys(wanted)), list(dict.fromkeys(available))
-    pairs = _pair(wanted, available)
+    pairs = pair_chroms(wanted, available)
     if not pairs:
         raise ValueError(
             f"no chromosome name in common for {what}: {shown(wanted)} against {shown(available)}; "
@@ -164,7 +164,7 @@ def lost_of_table(what: str, chroms: Sequence[str], pairs: Mapping[str, str], *,
     )
 
 
-def _pair(wanted: list[str], available: list[str]) -> dict[str, str]:
+def pair_chroms(wanted: list[str], available: list[str]) -> dict[str, str]:
     """Pair each name with the nearest there is."""
     there = set(available)
     by_key: dict[str, list[str]] = {}

@@ -38,7 +38,7 @@ def default_mode(**flags: Any) -> tuple[str, str]:
     assert recipe.base is not None  # the recipe holds it
     if recipe.task != MEASURED_TASK:
         kind = "landscapes" if recipe.task == "landscape" else "models of signal"
-        return recipe.mode or "lora", f"mode {recipe.mode}: of {kind} none was measured; --mode chooses another"
+        return recipe.mode or "lora", f"mode {recipe.mode}: no mode was measured on {kind}; --mode chooses another"
     data = open_data(recipe.data, recipe.tracks)
     config: Any = load_any(recipe.base).config
     train_windows, _, _ = choose_windows(recipe, data, config)

@@ -16,7 +16,7 @@ import torch
 
 from ..datasets_scripts.atomic import check_output
 from ..datasets_scripts.bigwig import write_bigwig
-from ..datasets_scripts.chrom_names import match_chroms, shown
+from ..datasets_scripts.chrom_names import pair_chroms, shown
 from ..datasets_scripts.fasta import N_CODE, Fasta
 from ..datasets_scripts.loader import ahead
 from ..datasets_scripts.store import GenomeStore
@@ -299,7 +299,7 @@ def regions_by_chrom(regions: pd.DataFrame | None, chrom_sizes: Mapping[str, int
 def _known(chroms: Iterable[str], chrom_sizes: Mapping[str, int]) -> dict[str, str]:
     """Return the genome's name of each chromosome, all of which it must have."""
     chroms = list(dict.fromkeys(chroms))
-    names = match_chroms(chroms, chrom_sizes, what="what to predict with the genome")
+    names = pair_chroms(chroms, chrom_sizes)
     if unknown := [chrom for chrom in chroms if chrom not in names]:
         raise ValueError(f"the genome has no chromosomes {shown(unknown)}; it has {shown(chrom_sizes)}")
     return names

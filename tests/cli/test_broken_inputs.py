@@ -229,7 +229,7 @@ def test_an_output_that_exists(toy) -> None:
     )
     assert_refused(result, "kept-out", "is not a chromhub store")
     assert_refused(build(toy, output=toy.inputs.fasta), "genome.fa", "already exists")
-    assert_refused(build(toy, output=toy.inputs.fasta / "x"), "genome.fa/", "a part of that path is a file")
+    assert_refused(build(toy, output=toy.inputs.fasta / "x"), "genome.fa/", "which is read: choose a place outside it")
     assert [path.name for path in kept.iterdir()] == ["thesis.txt"]
     assert toy.inputs.fasta.read_text().startswith(">chr1")
 

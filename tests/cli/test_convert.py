@@ -54,7 +54,7 @@ def test_convert_a_keras_file(tmp_path) -> None:
         (("convert", "{folder}/checkpoint.pth", "-o", "{folder}"), "already exists"),
         (("convert", "{folder}/checkpoint.pth", "-o", "{folder}/ours", "--from", "keras"), "--from must be asap or"),
         (("convert", "{folder}/checkpoint.pth", "-o", "{folder}/ours", "--architecture", "cnn"), "lacks 12 tensors"),
-        (("convert", "{folder}", "-o", "{folder}/ours"), "Is a directory"),
+        (("convert", "{folder}", "-o", "{folder}/ours"), "which is read"),
     ],
 )
 def test_bad_input_is_one_sentence_and_exit_code_2(source, tmp_path, words, sentence) -> None:

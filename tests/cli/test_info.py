@@ -53,7 +53,7 @@ def test_from_the_hub(hub, tiny_model):
     ("name", "sentence"),
     [
         ("convnext-dcn", "did you mean convnext-dcnn"),
-        ("./missing", "holds no model"),
+        ("./missing", "no model folder"),
         ("org/missing", "org/missing"),
     ],
 )

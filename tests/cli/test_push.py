@@ -50,8 +50,8 @@ def test_push_as_json(hub, run, tmp_path, tiny_model) -> None:
     ("words", "sentence"),
     [
         (("push", "{run}", "org/tiny", "--license", "public domain"), "--license must be a licence identifier"),
-        (("push", "./missing", "org/tiny", "--license", "mit"), "no run folder"),
-        (("card", "./missing"), "no run folder"),
+        (("push", "./missing", "org/tiny", "--license", "mit"), "no model is registered as 'missing'"),
+        (("card", "./missing"), "no model is registered as 'missing'"),
         (("models", "./missing"), "no such folder"),
     ],
 )

@@ -16,7 +16,7 @@ from chromhub.inference.provenance import Provenance
 from chromhub.inference.ranking import auroc
 from safetensors.torch import load_file
 
-from .small_store import small_store
+from .small_store import seal, small_store
 
 SHORT = {"batch_size": 8, "eval_batch_size": 8, "epochs": 1, "task": "classification", "max_jitter": 32}
 LENGTHS = {"input_length": 512, "bin_size": 16}
@@ -33,6 +33,7 @@ def data(tmp_path_factory):
         rows += [(chrom, 4 * a, 4 * b, 2 * (a + b)) for a, b in edges.reshape(-1, 2).tolist()]
     peaks = pd.DataFrame(rows, columns=["chrom", "start", "end", "summit"])
     peaks.to_csv(folder / "peaks.tsv", sep="\t", index=False)
+    seal(folder)
     return folder
 
 

@@ -181,16 +181,13 @@ def test_only_files_of_our_names_leave_and_no_links(run, tmp_path) -> None:
     for name in ("notes.py", "key.safetensors", "secrets.json", "evaluation/notes.tsv", "evaluation/plot.png", ".env"):
         (run / name).write_text("token")
     files = prepare(run, MINE, tmp_path / "staged")
-    code = sorted(path.name for path in run.glob("*.py") if path.name != "notes.py")
-    assert "modeling_atac.py" in code
-    assert [name for name in files if name.endswith(".py")] == code
-    assert sorted(set(files) - set(code)) == [
+    assert sorted(files) == [
         *("README.md", "config.json", "evaluation/metrics.json", "evaluation/scatter.png", "history.json"),
-        *("metrics.json", "model.safetensors", "preprocessor_config.json", "provenance.json", "recipe.yaml"),
-        "training_curve.png",
+        *("metrics.json", "model.safetensors", "modeling_chromhub.py", "preprocessor_config.json", "provenance.json"),
+        *("recipe.yaml", "training_curve.png"),
     ]
     (tmp_path / "id_rsa").write_text("key")
-    for name in ("training_curve.png", "evaluation/scatter.png", "modeling_atac.py"):
+    for name in ("training_curve.png", "evaluation/scatter.png", "preprocessor_config.json"):
         content = (run / name).read_bytes()
         (run / name).unlink()
         (run / name).symlink_to(tmp_path / "id_rsa")

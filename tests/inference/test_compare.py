@@ -99,7 +99,7 @@ def test_what_is_no_evaluation(tmp_path):
     with pytest.raises(FileNotFoundError, match="run `chromhub evaluate` first"):
         read_metrics(tmp_path)
     (tmp_path / "metrics.json").write_text("{")
-    with pytest.raises(ValueError, match="is not valid JSON"):
+    with pytest.raises(ValueError, match="is damaged: it is not JSON"):
         read_metrics(tmp_path)
     (tmp_path / "metrics.json").write_text('{"results": {}, "task": "classification"}')
     with pytest.raises(ValueError, match="not the evaluation of a track model"):

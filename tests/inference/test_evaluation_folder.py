@@ -122,8 +122,12 @@ def test_a_run_that_is_not_finished(tmp_path, store):
     assert [path.name for path in (tmp_path / "run").iterdir()] == ["checkpoints"]
 
 
-def test_default_output():
+def test_default_output(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "runs" / "a").mkdir(parents=True)
     assert str(default_output("./runs/a")) == "runs/a/evaluation"
+    with pytest.raises(FileNotFoundError, match=r"no model folder './runs/b'"):
+        default_output("./runs/b")
     assert str(default_output("org/name")) == "name-evaluation"
 
 

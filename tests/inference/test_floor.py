@@ -19,7 +19,7 @@ from chromhub.inference.floor import (
 from chromhub.inference.kmer_ridge import KmerRidge, fit_kmer_ridge, kmer_features
 from chromhub.modeling import AtacConfig
 
-from ..finetune.small_store import small_store
+from ..finetune.small_store import seal, small_store
 
 
 @pytest.fixture(scope="module")
@@ -33,6 +33,7 @@ def store(tmp_path_factory):
         rows += [(chrom, 4 * a, 4 * b, 2 * (a + b)) for a, b in edges.reshape(-1, 2).tolist()]
     table = pd.DataFrame(rows, columns=["chrom", "start", "end", "summit"])
     table.to_csv(folder / "peaks.tsv", sep="\t", index=False)
+    seal(folder)
     return type(made).open(folder)
 
 

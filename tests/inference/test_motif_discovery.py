@@ -119,7 +119,7 @@ def test_refusals(tmp_path, monkeypatch):
     with pytest.raises(
         FileNotFoundError, match=r"has no sequences\.npz; give the folder that `chromhub attribute` made"
     ):
-        motifs_to_folder(tmp_path, tmp_path / "out", database=tmp_path / "known.meme")
+        motifs_to_folder(tmp_path / "none", tmp_path / "out", database=tmp_path / "known.meme")
     sequences, scores = planted(3)
     monkeypatch.setitem(sys.modules, "modiscolite", None)
     with pytest.raises(ValueError, match=r"pip install \"chromhub\[interpret\]"):
