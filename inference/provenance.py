@@ -185,7 +185,12 @@ def find_provenance(name: str | Path, *, revision: str | None = None) -> Provena
     name = place.name
     if try_to_load_from_cache(name, FILE_NAME, revision=revision) is _CACHED_NO_EXIST:
         return None
-    fetch(name, revision)  # ends at once where there is no network
+    try:
+        fetch(name, revision)  # ends at once where there is no network
+    except FileNotFoundError:
+        raise
+    except OSError as error:
+        raise OSError(f"what {name} was trained on is not known: {error}") from None
     try:
         return Provenance.load(Path(hf_hub_download(name, FILE_NAME, revision=revision)).parent)
     except LocalEntryNotFoundError:

@@ -17,7 +17,7 @@ from chromhub.inference.provenance import Provenance
 from chromhub.modeling import PRESETS, AtacConfig, AtacForTrackPrediction
 from safetensors.torch import load_file
 
-from .small_store import small_store
+from .small_store import seal, small_store
 
 FULL_RUN = {
     "config.json",
@@ -140,6 +140,7 @@ def test_a_mappability_head_learns_from_the_store(data, tmp_path):
     masked = tmp_path / "masked"
     shutil.copytree(data, masked)
     (masked / "unmappable.tsv").write_text("chrom\tstart\tend\none\t5000\t5600\n")
+    seal(masked)
     run(recipe.model_copy(update={"data": str(masked)}), tmp_path / "run")
     torch.manual_seed(0)
     assert "mappability_head.linear.weight" in weights(tmp_path / "run")
@@ -162,7 +163,7 @@ def test_provenance_holds_what_the_model_saw(data, base):
     assert [(s.chrom, s.digest, s.intervals) for s in provenance.trained_on] == [("one", "0-one", ((0, 59_904),))]
     assert [(s.chrom, s.intervals) for s in provenance.selected_on] == [("two", ((0, 11_264),))]
     assert (provenance.mode, provenance.tracks, provenance.base) == ("scratch", ("t0",), None)
-    assert provenance.data_fingerprint == "seed-0-1"
+    assert provenance.data_fingerprint == GenomeStore.open(data).fingerprint
     training = json.loads((base / "provenance.json").read_text())["training"]
     assert training["windows_report"]["train"]["kept"] == 29
     assert training["wall_seconds"] > 0

@@ -19,7 +19,6 @@ def test_refused(sequences):
 
 def test_round_trip(tmp_path):
     DnaFeatureExtractor(input_length=1024).save_pretrained(tmp_path)
-    assert (tmp_path / "feature_extraction_dna.py").exists()
     loaded = AutoFeatureExtractor.from_pretrained(tmp_path)
     assert type(loaded) is DnaFeatureExtractor
     assert loaded.input_length == 1024
