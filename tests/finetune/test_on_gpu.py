@@ -55,6 +55,7 @@ def test_running_out_of_memory_names_batch_size_and_accumulate(data, tmp_path, m
 
 
 # CUDA branch: finetune/train.py train
+# CUDA branch: finetune/train.py _train
 def test_another_card_than_the_first_is_asked_for_by_the_environment(data, tmp_path, monkeypatch):
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
     monkeypatch.setattr(torch.cuda, "get_device_capability", lambda device=None: (9, 0))

@@ -49,8 +49,8 @@ def test_a_model_loads_without_chromhub_and_then_offline(hub, run, tiny_model, t
 
 
 def test_every_preset_loads_from_a_folder_without_chromhub(run, tiny_model, tmp_path) -> None:
-    prepare(run, MINE, tmp_path / "run")
-    folders, expected = [tmp_path / "run"], [predict(tiny_model)]
+    prepare(run, MINE, tmp_path / "shared")
+    folders, expected = [tmp_path / "shared"], [predict(tiny_model)]
     for preset in PRESETS:
         if preset.endswith("-tiny") and preset != "convnext-dcnn-tiny":
             model = AtacForTrackPrediction(AtacConfig.from_preset(preset))
@@ -58,7 +58,7 @@ def test_every_preset_loads_from_a_folder_without_chromhub(run, tiny_model, tmp_
             folders.append(tmp_path / preset)
             expected.append(predict(model))
     calls = [f'AutoModel.from_pretrained("{folder}", trust_remote_code=True)' for folder in folders]
-    found = predict_without_chromhub(*calls, extractor=str(tmp_path / "run"), folder=tmp_path)
+    found = predict_without_chromhub(*calls, extractor=str(tmp_path / "shared"), folder=tmp_path)
     assert len(found) > 1
     assert all(map(torch.equal, found, expected))
 
