@@ -25,7 +25,7 @@ from .plain_files import PlainRecord, check_regular, read_json
 DESCRIPTION = "landscape.json"
 FORMAT = 1
 _COLUMNS = ("gene", "chrom", "start", "end", "strand", "tss")  # of genes.tsv
-_GENE_TYPES: dict[str, Any] = {"gene": str, "chrom": str, "strand": str}  # a gene may be called NAN, or NA
+_GENE_TYPES: Any = {"gene": str, "chrom": str, "strand": str}  # a gene may be called NAN, or NA
 
 
 def is_landscape(path: str | Path) -> bool:

@@ -67,8 +67,8 @@ class SourceFile:
             if isinstance(node, ast.Import | ast.ImportFrom) and node not in at_top:
                 raise ValueError(f"{self.name}.py line {node.lineno}: import at the top of the file, for the bundle")
         for node in at_top:
-            relative = isinstance(node, ast.ImportFrom) and node.level
-            if relative and (node.level > 1 or not node.module or any(alias.asname for alias in node.names)):
+            renamed = any(alias.asname for alias in node.names)
+            if isinstance(node, ast.ImportFrom) and node.level and (node.level > 1 or not node.module or renamed):
                 raise ValueError(f"{self.name}.py line {node.lineno}: write `from .file import name`, for the bundle")
             if any(alias.name == "*" for alias in node.names):
                 raise ValueError(f"{self.name}.py line {node.lineno}: name what is imported, for the bundle")

@@ -48,7 +48,7 @@ def weights_digest(name: str | Path, *, revision: str | None = None) -> str | No
 
 def check_base(
     adapter: str | Path,
-    base: str,
+    base: str | Path,
     *,
     revision: str | None = None,
     base_revision: str | None = None,

@@ -299,7 +299,7 @@ def regions_by_chrom(regions: pd.DataFrame | None, chrom_sizes: Mapping[str, int
 def _known(chroms: Iterable[str], chrom_sizes: Mapping[str, int]) -> dict[str, str]:
     """Return the genome's name of each chromosome, all of which it must have."""
     chroms = list(dict.fromkeys(chroms))
-    names = pair_chroms(chroms, chrom_sizes)
+    names = pair_chroms(chroms, list(chrom_sizes))
     if unknown := [chrom for chrom in chroms if chrom not in names]:
         raise ValueError(f"the genome has no chromosomes {shown(unknown)}; it has {shown(chrom_sizes)}")
     return names

@@ -133,7 +133,7 @@ def test_unknown_licences_and_names_are_refused(hub, run) -> None:
 
 
 def test_a_folder_without_a_model_is_named(hub, run, tmp_path) -> None:
-    with pytest.raises(FileNotFoundError, match=r"no run folder '\./missing'"):
+    with pytest.raises(FileNotFoundError, match=r"no model folder '\./missing'"):
         publish("./missing", MINE)
     (run / "config.json").unlink()
     with pytest.raises(FileNotFoundError, match=r"holds no model .*was its training finished"):
