@@ -62,4 +62,4 @@ def test_the_measured_file_covers_sizes_and_modes():
 def test_the_table_of_classifiers_says_nothing_of_signal(monkeypatch, new_head, mode):
     monkeypatch.setattr(module, "mode_for", None)  # not asked
     chosen = module.default_mode(base="runs/a", data="data/a", new_head=new_head)
-    assert chosen == (mode, f"mode {mode}: of models of signal none was measured; --mode chooses another")
+    assert chosen == (mode, f"mode {mode}: no mode was measured on models of signal; --mode chooses another")
