@@ -53,6 +53,13 @@ def test_the_files_of_an_evaluation(run, store):
     assert metrics["leak"] == {"checked": True, "allowed": False, "overlaps": []}
 
 
+def test_an_evaluation_without_pictures(run, store):
+    (run / "history.json").write_text(json.dumps([{"step": 1, "epoch": 1.0, "loss": 0.5, "eval_pearson": 0.1}]))
+    evaluate_run(run, store, device="cpu", figures=False)
+    assert {path.name for path in (run / "evaluation").iterdir()} == {"metrics.json", "metrics.tsv", "report.html"}
+    assert "<img" not in (run / "evaluation" / "report.html").read_text()
+
+
 def test_the_report_holds_everything(run, store):
     metrics = evaluate_run(run, store, device="cpu", peak_cutoff=1.0)
     html = (run / "evaluation" / "report.html").read_text()
