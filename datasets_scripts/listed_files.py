@@ -4,21 +4,6 @@ from pathlib import Path, PurePosixPath, PureWindowsPath
 from typing import Any
 
 
-def listed_file(folder: Path, name: Any, *, listed_in: str | Path) -> Path:
-    """Return the path of a file that a list names.
-
-    Args:
-        folder: where the list and its files lie.
-        name: as the list has it, relative to `folder`, with `/` between its parts.
-        listed_in: the list, for the error.
-
-    Raises:
-        ValueError: it is no name of a file inside the folder.
-    """
-    check_listed(name, listed_in=listed_in)
-    return folder / name
-
-
 def check_listed(name: Any, *, listed_in: str | Path) -> None:
     """Refuse a name that leads out of the folder of its list.
 

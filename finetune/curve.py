@@ -27,7 +27,7 @@ from ..inference.beside import Beside
 from ..inference.evaluation_folder import BesideOf, evaluate_run
 from ..inference.load import load_sequence_model
 from ..inference.model_files import FOLDER_FILES
-from ..inference.names import local_path, looks_like_path
+from ..inference.names import looks_like_path, resolve
 from ..inference.provenance import FILE_NAME, find_provenance
 from ..inference.untuned_base import UntunedBase
 from .curve_table import BASE, FLOOR, curve_figure, curve_frame, curve_summary, headline_metrics
@@ -131,7 +131,7 @@ def run_curve(
         FileExistsError: `output` exists.
         ValueError: a mode, fraction or number that is none; a share of too few windows; a recipe that does not fit.
     """
-    check_own_folder(output, overwrite, _FILES, marks=_MARKS, inputs=[data, local_path(base), recipe])
+    check_own_folder(output, overwrite, _FILES, marks=_MARKS, inputs=[data, resolve(base).folder, recipe])
     cells = list(_cells(modes, fractions, seeds))
     store = GenomeStore.open(data)
     shared = {"data": str(data), "schedule": "cosine", "epochs": _EPOCHS, "max_steps": max_steps, **settings}

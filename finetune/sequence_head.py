@@ -25,7 +25,7 @@ from ..datasets_scripts.folds import Part
 from ..datasets_scripts.landscape import LandscapeData
 from ..inference.evaluate_landscape import TASK, flatten_landscape_metrics, track_results
 from ..inference.model_files import EVALUATION_MARKS
-from ..inference.names import local_path
+from ..inference.names import resolve
 from ..inference.provenance import find_provenance, leak_record, library_versions, part_intervals, refuse_leak
 from ..inference.sequence_embedding import embed_chrom, gene_embeddings, load_embedder
 from .landscape_data import statistics
@@ -180,7 +180,7 @@ def sequence_baseline(
         FileExistsError: `output` exists.
         ValueError: inputs do not fit each other, or a leak.
     """
-    check_own_folder(output, overwrite, _FILES, marks=EVALUATION_MARKS, inputs=[folder, fasta, local_path(model)])
+    check_own_folder(output, overwrite, _FILES, marks=EVALUATION_MARKS, inputs=[folder, fasta, resolve(model).folder])
     with making(output, overwrite):
         return _fit_into(
             Path(output),

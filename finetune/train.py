@@ -140,7 +140,7 @@ def _train(
     if where.type == "cuda":
         check_processes()
     is_landscape = recipe.task == "landscape"
-    base_digest = weights_digest(resolve(recipe.base).folder or recipe.base) if recipe.base else None
+    base_digest = weights_digest(recipe.base) if recipe.base else None
     if resume:
         _check_same(recipe, store, folder, base_digest)
     parent = find_provenance(recipe.base) if recipe.base else None

@@ -4,9 +4,9 @@ from pathlib import Path
 
 from huggingface_hub import try_to_load_from_cache
 
-from ..inference.load import load_any, looks_like_path
+from ..inference.load import load_any
 from ..inference.model_folder import chain_of, open_model
-from ..inference.names import RUNS, is_model
+from ..inference.names import RUNS, is_model, looks_like_path
 from ..inference.provenance import Provenance, find_provenance
 from ..inference.untuned_base import UntunedBase
 from ..modeling import ClasterForProfileRegression

@@ -7,7 +7,7 @@ from typing import Any
 from huggingface_hub.errors import HfHubHTTPError, LocalTokenNotFoundError
 from huggingface_hub.utils import validate_repo_id
 
-from ..inference.load import looks_like_path
+from ..inference.names import looks_like_path
 
 # The HTTP client's own base class: huggingface_hub has changed its client between versions.
 _HttpError: Any = HfHubHTTPError.__bases__[0]

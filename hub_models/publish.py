@@ -20,8 +20,16 @@ from transformers import AutoModel, AutoModelForSequenceClassification
 from ..datasets_scripts.atomic import check_own_folder, finished_folder
 from ..inference.adapter_base import weights_digest
 from ..inference.load import load_any
-from ..inference.model_files import ADAPTER_FILES, BUNDLE, FOLDER_FILES, FOLDER_MARKS, METRICS, MODEL_FILES, RECORD_FILES
-from ..inference.names import local_path
+from ..inference.model_files import (
+    ADAPTER_FILES,
+    BUNDLE,
+    FOLDER_FILES,
+    FOLDER_MARKS,
+    METRICS,
+    MODEL_FILES,
+    RECORD_FILES,
+)
+from ..inference.names import resolve
 from ..inference.provenance import FILE_NAME, record_text
 from ..modeling import ClasterForProfileRegression
 from .bundle import write_bundle
@@ -33,7 +41,16 @@ from .run_record import RunRecord, read_run, text_without_paths, without_paths
 
 _EVALUATION = (METRICS, "metrics.tsv", "scatter.png", "tracks.png")
 # Names that an earlier push may have left in the repository; what else lies there stays.
-_OURS = ("README.md", *MODEL_FILES, *ADAPTER_FILES, "*.safetensors", BUNDLE, *RECORD_FILES, *_EVALUATION, "evaluation*/*")
+_OURS = (
+    "README.md",
+    *MODEL_FILES,
+    *ADAPTER_FILES,
+    "*.safetensors",
+    BUNDLE,
+    *RECORD_FILES,
+    *_EVALUATION,
+    "evaluation*/*",
+)
 _PNG = b"\x89PNG"
 _PICKLES = {".bin", ".pt", ".pth", ".pkl", ".pickle", ".ckpt", ".joblib"}
 
@@ -161,7 +178,7 @@ def prepare(run: str | Path, publication: Publication, folder: str | Path, *, ov
         ValueError: the run is not fit to be shared, the licence is unknown, or an adapter's base is not on the Hub.
     """
     others = "files that no push makes"
-    read = [local_path(run)]
+    read = [resolve(run).folder]
     check_own_folder(folder, overwrite, FOLDER_FILES, others=others, marks=FOLDER_MARKS, inputs=read)
     check_repo_id(publication.repo_id)
     check_license(publication.license)

@@ -6,16 +6,9 @@ import struct
 from pathlib import Path
 from typing import Any
 
-from transformers.utils.hub import cached_file
-from transformers.utils.peft_utils import find_adapter_config_file
+from .model_folder import RECORD, fetch
+from .names import ADAPTER_CONFIG, resolve
 
-from .names import resolve
-
-_QUIET: dict[str, Any] = {
-    "_raise_exceptions_for_missing_entries": False,
-    "_raise_exceptions_for_connection_errors": False,
-    "_raise_exceptions_for_gated_repo": False,
-}
 _BLOCK = 1 << 22  # bytes read at a time
 _MOST_HEADER = 1 << 27  # bytes; safetensors itself takes no longer header
 
@@ -30,51 +23,36 @@ def weights_digest(name: str | Path, *, revision: str | None = None) -> str | No
     Returns:
         16 hex digits; None where there are no safetensors to read.
     """
-    name = _located(str(name))
     digest = hashlib.sha256()
-    seen: list[str] = []
-    while name and (config := find_adapter_config_file(name, revision=revision)):
-        if name in seen:  # it names itself, which the loader refuses
+    seen: list[Path] = []
+    while (folder := _folder(name, revision)) and folder not in seen:  # one that names itself is refused by the loader
+        seen.append(folder)
+        is_adapter = (folder / ADAPTER_CONFIG).is_file()
+        if not _add_tensors(digest, _files(folder, "adapter_model" if is_adapter else "model")):
             return None
-        seen.append(name)
-        if not _add_tensors(digest, _files(name, "adapter_model", revision)):
-            return None
-        values = json.loads(Path(config).read_text(encoding="utf-8"))
-        name, revision = _located(str(values.get("base_model_name_or_path") or "")), values.get("revision")
-    if not name:
-        return None
-    return digest.hexdigest()[:16] if _add_tensors(digest, _files(name, "model", revision)) else None
+        if not is_adapter:
+            return digest.hexdigest()[:16]
+        values = json.loads((folder / ADAPTER_CONFIG).read_text(encoding="utf-8"))
+        name, revision = str(values.get("base_model_name_or_path") or ""), values.get("revision")
+    return None
 
 
-def check_base(
-    adapter: str | Path,
-    base: str | Path,
-    *,
-    revision: str | None = None,
-    base_revision: str | None = None,
-    record: str = "provenance.json",
-) -> None:
+def check_base(adapter: Path, base: Path) -> None:
     """Refuse an adapter on other weights than those it was trained on; one without a record is taken as it is.
 
     Args:
-        adapter: folder or Hub id.
-        base: what it names as its base.
-        revision: of the adapter.
-        base_revision: of the base.
-        record: where the adapter keeps the digest.
+        adapter: its folder, with the record that keeps the digest.
+        base: folder of the base.
 
     Raises:
         ValueError: the base has changed.
     """
-    file = cached_file(str(adapter), record, revision=revision, **_QUIET)
-    if file is None:
-        return
     try:
-        values = json.loads(Path(file).read_text(encoding="utf-8"))
-    except ValueError:  # whoever reads the record says so
+        values = json.loads((adapter / RECORD).read_text(encoding="utf-8"))
+    except (FileNotFoundError, ValueError):  # whoever reads a damaged record says so
         return
     wanted = values.get("base_digest") if isinstance(values, dict) else None
-    found = weights_digest(base, revision=base_revision) if wanted else None
+    found = weights_digest(base) if wanted else None
     if found is not None and found != wanted:
         raise ValueError(
             f"the adapter {str(adapter)!r} was trained on a base with the weights {wanted}, and {str(base)!r} holds "
@@ -82,26 +60,18 @@ def check_base(
         )
 
 
-def _located(name: str) -> str:
-    """Return the folder that a name stands for on this machine, else the name."""
+def _folder(name: str | Path, revision: str | None) -> Path | None:
+    """Return where a model lies on this machine, maybe in the Hub's cache; None where there is none of that name."""
     try:
-        return str(resolve(name).folder or name)
-    except (FileNotFoundError, ValueError):
-        return ""
+        place = resolve(name)
+        return place.folder or fetch(place.name, revision, weights=True)
+    except (OSError, ValueError):
+        return None
 
 
-def _files(name: str, stem: str, revision: str | None) -> list[Path]:
-    """Return the weights files of a folder, or of a model on the Hub from its cache."""
-    if Path(name).is_dir():
-        return sorted([*Path(name).glob(f"{stem}.safetensors"), *Path(name).glob(f"{stem}-*-of-*.safetensors")])
-    if file := cached_file(name, f"{stem}.safetensors", revision=revision, **_QUIET):
-        return [Path(file)]
-    index = cached_file(name, f"{stem}.safetensors.index.json", revision=revision, **_QUIET)
-    if index is None:
-        return []
-    names = sorted(set(json.loads(Path(index).read_text(encoding="utf-8"))["weight_map"].values()))
-    files = [cached_file(name, file, revision=revision, **_QUIET) for file in names]
-    return [Path(file) for file in files if file is not None]
+def _files(folder: Path, stem: str) -> list[Path]:
+    """Return the weights files of a folder."""
+    return sorted([*folder.glob(f"{stem}.safetensors"), *folder.glob(f"{stem}-*-of-*.safetensors")])
 
 
 def _add_tensors(digest: Any, files: list[Path]) -> bool:

@@ -25,7 +25,7 @@ from .evaluation_report import write_evaluation_report
 from .figures import class_dots, loss_name, scatter, tracks, training_curve
 from .load import Classifier, load_any, output_names
 from .model_files import EVALUATION_FILES, EVALUATION_MARKS, METRICS
-from .names import SHIPPED, local_path, resolve
+from .names import SHIPPED, resolve
 from .provenance import find_provenance, leak_record, refuse_leak
 from .track_states import rebin
 
@@ -90,7 +90,7 @@ def evaluate_run(
         ValueError: a leak, or what `evaluate` refuses.
         OSError: the provenance of a model on the Hub cannot be read, and `allow_leak` is not given.
     """
-    resolve(run)  # refuses a path that does not exist, before a folder is made in its place
+    here = resolve(run).folder  # a path that does not exist is refused before a folder is made in its place
     output = default_output(run) if output is None else output
     output = check_own_folder(
         output,
@@ -98,7 +98,7 @@ def evaluate_run(
         EVALUATION_FILES,
         others="files that are no evaluation",
         marks=EVALUATION_MARKS,
-        inputs=[store.path, local_path(run)],
+        inputs=[store.path, here],
         may_lie_in=True,
     )
     with making(output, overwrite):

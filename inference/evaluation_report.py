@@ -6,7 +6,7 @@ from typing import Any
 
 from ..datasets_scripts.plain_files import read_json
 from .beside import measured
-from .load import RECORD
+from .model_folder import RECORD
 from .report import Figure, Section, Table, write_report
 
 _CAPTIONS = {

@@ -23,24 +23,7 @@ from ..modeling import (
 )
 from .adapter_base import check_base
 from .model_folder import RECORD, ModelFolder, open_model
-from .names import looks_like_path
 from .weights_file import check_tensors, kinds_of, read_weights
-
-__all__ = [
-    "RECORD",
-    "Classifier",
-    "check_weights",
-    "load_any",
-    "load_classifier",
-    "load_landscape_model",
-    "load_model",
-    "load_opened",
-    "load_sequence_model",
-    "looks_like_path",
-    "name_outputs",
-    "output_names",
-    "with_adapter",
-]
 
 Classifier = AtacForSequenceClassification | ChromTransferForSequenceClassification
 _CLASSIFIERS = (AtacForSequenceClassification, ChromTransferForSequenceClassification)
@@ -143,7 +126,7 @@ def with_adapter(base: Any, model: ModelFolder) -> PeftModel:
             stacklevel=2,
         )
     check_weights(model)
-    check_base(model.path, model.base.path, record=RECORD)
+    check_base(model.path, model.base.path)
     return PeftModel.from_pretrained(base, str(model.path))
 
 

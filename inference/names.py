@@ -44,11 +44,6 @@ def looks_like_path(name: str) -> bool:
     return name.startswith((".", "/", "~")) or name.count("/") > 1 or Path(name).exists()
 
 
-def local_path(name: str | Path) -> Path | None:
-    """Return where a model lies on this machine, or would lie; None of one on the Hub."""
-    return Path(name).expanduser() if looks_like_path(str(name)) else None
-
-
 def is_hub_id(name: str) -> bool:
     """Tell whether a name has the form of a Hub id, whatever lies on this machine."""
     return _HUB_ID.fullmatch(name) is not None and ".." not in name and "--" not in name

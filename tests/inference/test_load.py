@@ -1,6 +1,7 @@
 import pytest
 import torch
-from chromhub.inference.load import load_model, load_sequence_model, looks_like_path
+from chromhub.inference.load import load_model, load_sequence_model
+from chromhub.inference.names import looks_like_path
 from chromhub.modeling import AtacForTrackPrediction, ClasterConfig, ClasterForProfileRegression, lora_layers
 from peft import LoraConfig, get_peft_model
 from transformers import BertConfig, BertModel
