@@ -147,7 +147,9 @@ def write_bundle(folder: Path) -> None:
     """
     architecture = (json.loads((folder / "config.json").read_text(encoding="utf-8")).get("architectures") or [""])[0]
     if architecture not in AUTO_CLASSES:
-        raise ValueError(f"config.json must name one of {sorted(AUTO_CLASSES)} as its architecture, got {architecture!r}")
+        raise ValueError(
+            f"config.json must name one of {sorted(AUTO_CLASSES)} as its architecture, got {architecture!r}"
+        )
     classes = {"config.json": AUTO_CLASSES[architecture]}
     if (folder / "preprocessor_config.json").exists():
         classes["preprocessor_config.json"] = {"AutoFeatureExtractor": "DnaFeatureExtractor"}

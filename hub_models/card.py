@@ -18,10 +18,32 @@ from .run_record import RunRecord, read_run
 TAGS = ["biology", "genomics", "dna", "chromatin", "custom_code"]
 LANDSCAPE_TAGS = ["biology", "genomics", "chromatin", "transcription", "custom_code"]
 # Rows of "How it was trained", in this order; the whole recipe lies beside the card.
-_TRAINING = (
-    "task mode preset base labels class_weights metric epochs max_steps batch_size learning_rate schedule warmup restart_decay weight_decay betas "
-    "patience windows max_jitter reverse_complement lora new_head seed bf16"
-).split()
+_TRAINING = [
+    "task",
+    "mode",
+    "preset",
+    "base",
+    "labels",
+    "class_weights",
+    "metric",
+    "epochs",
+    "max_steps",
+    "batch_size",
+    "learning_rate",
+    "schedule",
+    "warmup",
+    "restart_decay",
+    "weight_decay",
+    "betas",
+    "patience",
+    "windows",
+    "max_jitter",
+    "reverse_complement",
+    "lora",
+    "new_head",
+    "seed",
+    "bf16",
+]
 _UNKNOWN_TERMS = (
     "its terms were not recorded with the run and may restrict what this model may be used for; "
     "ask whoever made the track"
@@ -255,7 +277,8 @@ def _label_rule(record: RunRecord) -> str:
     if not rule:
         return "as in its training data"
     return (
-        f"at least {rule['min_covered']:.0%} of the central {rule['width']} bp have a signal above {rule['threshold']:g}"
+        f"at least {rule['min_covered']:.0%} of the central {rule['width']} bp have a signal above "
+        f"{rule['threshold']:g}"
     )
 
 

@@ -12,7 +12,7 @@ LICENSES = frozenset(
     cdla-permissive-1.0 cdla-permissive-2.0 wtfpl ecl-2.0 epl-1.0 epl-2.0 etalab-2.0 eupl-1.1 eupl-1.2 agpl-3.0 gfdl
     gpl gpl-2.0 gpl-3.0 lgpl lgpl-2.1 lgpl-3.0 isc lppl-1.3c ms-pl mpl-2.0 ncsa odc-by odbl ofl-1.1 osl-3.0 pddl
     postgresql unlicense zlib other
-    """.split()
+    """.split()  # noqa: SIM905 - a list has one a line
 )
 
 

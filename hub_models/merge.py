@@ -9,9 +9,9 @@ import numpy as np
 import torch
 
 from ..datasets_scripts.atomic import check_output, check_own_folder, finished_folder
-from ..inference.model_files import EVALUATION_FILES, FOLDER_FILES, FOLDER_MARKS
 from ..datasets_scripts.plain_files import read_json
 from ..inference.load import Classifier, load_opened, name_outputs, output_names, with_adapter
+from ..inference.model_files import EVALUATION_FILES, FOLDER_FILES, FOLDER_MARKS
 from ..inference.model_folder import ModelFolder, open_model
 from ..inference.provenance import FILE_NAME, find_provenance, record_text
 from ..modeling import AtacForTrackPrediction, ClasterForProfileRegression, DnaFeatureExtractor

@@ -135,10 +135,9 @@ def headline(metrics: dict[str, Any]) -> dict[str, float]:
         rows = flatten_landscape_metrics(metrics)
         rows = rows.loc[(rows["predictor"] == "model") & (rows["scale"] == "log2p1") & rows["pearson"].notna()]
         where = f"{metrics['data']['name']} {metrics['part']}"
+        several = len(metrics["results"]) > 1
         return {
-            " ".join([where, row["level"].replace("_", " "), *([row["track"]] if len(metrics["results"]) > 1 else [])]): (
-                row["pearson"]
-            )
+            " ".join([where, row["level"].replace("_", " "), *([row["track"]] if several else [])]): row["pearson"]
             for row in rows.to_dict("records")
         }
     finest, shown = _finest(metrics), {}

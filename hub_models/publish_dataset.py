@@ -65,7 +65,9 @@ def push_dataset(
             paths.append(file.path)
     for path in paths:
         if not fnmatch(path, "data/*.parquet") and path not in (LAYOUT_FILE, WINDOWS_FILE):
-            raise ValueError(f"{folder}/{LAYOUT_FILE} names {path}, which is no shard (data/*.parquet): it is not pushed")
+            raise ValueError(
+                f"{folder}/{LAYOUT_FILE} names {path}, which is no shard (data/*.parquet): it is not pushed"
+            )
         if (folder / path).is_symlink() or (folder / path).parent.is_symlink():
             raise ValueError(f"{folder / path} is a link, which is not pushed: put the file itself there")
     card = shard_card(

@@ -1,7 +1,6 @@
 """What a finished run says about itself: the files beside its weights, read once."""
 
 import hashlib
-import json
 import re
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,8 +8,8 @@ from typing import Any
 
 from transformers import PreTrainedConfig
 
-from ..inference.model_files import ADAPTER_FILES, MODEL_FILES
 from ..datasets_scripts.plain_files import read_json, read_yaml
+from ..inference.model_files import ADAPTER_FILES, MODEL_FILES
 from ..inference.model_folder import open_model
 from ..inference.names import resolve
 from ..inference.provenance import Provenance
@@ -18,7 +17,9 @@ from ..inference.weights_file import read_tensors
 from .metric_table import check_metrics
 
 _WHOLE_PATH = re.compile(r"(?:file://|[/~]|\\\\|\.\.[/\\]|[A-Za-z]:[/\\])[^\n]*")
-_HOMES = re.compile(r"(?:/home|/Users|[A-Za-z]:[/\\]Users)[/\\][^/\\]*[/\\]?|~[^/\\]*[/\\]?")  # whose last part is a name
+_HOMES = re.compile(
+    r"(?:/home|/Users|[A-Za-z]:[/\\]Users)[/\\][^/\\]*[/\\]?|~[^/\\]*[/\\]?"
+)  # whose last part is a name
 # In a text: from a root, a home, a drive or `..` on; not within a URL, a ratio or a Hub id.
 _PATH = re.compile(
     r"(?<![\w.~/\\-])(?:(?:file://)?/[^\s/'\"`,;()<>|]+/|~[\w.-]*/|(?:\.\./)+|[A-Za-z]:[/\\]|\\\\)[^\s'\"`,;()<>|]*"
@@ -144,8 +145,12 @@ def _read_history(file: Path) -> list[dict[str, Any]]:
     history = read_json(file, list) if file.exists() else []
     for i, row in enumerate(history):
         numbers = row.values() if isinstance(row, dict) else [row]
-        if not all(value is None or (isinstance(value, (int, float)) and not isinstance(value, bool)) for value in numbers):
-            raise ValueError(f"{file} must hold one object of numbers an evaluation, got {row!r:.60} at {i}; restore it")
+        if not all(
+            value is None or (isinstance(value, (int, float)) and not isinstance(value, bool)) for value in numbers
+        ):
+            raise ValueError(
+                f"{file} must hold one object of numbers an evaluation, got {row!r:.60} at {i}; restore it"
+            )
     return history
 
 
