@@ -1,9 +1,8 @@
 """One rule for chromosome names that differ between files: chr1 and 1, chrM and MT.
 
 Every name is looked up by itself: as it is; with "chr" added or taken away; by what it stands for (`chrom_key`), as
-Mito and MtDNA, or chrUn_KI270742v1 of UCSC and KI270742.1. Roman
-and Arabic numbers are the same chromosome only where one side counts in Roman numbers and has a partner for every
-Arabic number of the other.
+Mito and MtDNA, or chrUn_KI270742v1 of UCSC and KI270742.1. Roman and Arabic numbers are the same chromosome only where
+one side counts in Roman numbers and has a partner for every Arabic number of the other.
 """
 
 import re
@@ -165,7 +164,10 @@ def lost_of_table(what: str, chroms: Sequence[str], pairs: Mapping[str, str], *,
 
 
 def pair_chroms(wanted: list[str], available: list[str]) -> dict[str, str]:
-    """Pair each name with the nearest there is."""
+    """Pair each name with the nearest there is, by the rule of this file; names without a partner are left out.
+
+    For names that a user chose one by one; those of a whole file go through `match_chroms`, which sees a lost convention.
+    """
     there = set(available)
     by_key: dict[str, list[str]] = {}
     for name in available:
