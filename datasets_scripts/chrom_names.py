@@ -166,7 +166,7 @@ def lost_of_table(what: str, chroms: Sequence[str], pairs: Mapping[str, str], *,
 def pair_chroms(wanted: list[str], available: list[str]) -> dict[str, str]:
     """Pair each name with the nearest there is, by the rule of this file; names without a partner are left out.
 
-    For names that a user chose one by one; those of a whole file go through `match_chroms`, which sees a lost convention.
+    For names that a user chose; those of a whole file go through `match_chroms`, which sees a lost convention.
     """
     there = set(available)
     by_key: dict[str, list[str]] = {}
